@@ -1,0 +1,99 @@
+/*
+ * What the two planes of a peer say to each other: commands from housekeeping to the peer's lcore,
+ * events back. Plain records of fixed shape with up to one frame's payload behind them; a host
+ * carries them over a single-producer single-consumer ring by copy.
+ */
+#ifndef PERRON_RUNTIME_BASE_COMMAND_H
+#define PERRON_RUNTIME_BASE_COMMAND_H
+
+#include <stdint.h>
+
+#include "runtime/base/frame.h"
+
+/* Who a frame goes to or came from: a peer, or a client (PERRON_CLIENT_ID set). */
+struct perron_party {
+	uint32_t id;
+	uint32_t incarnation;
+	struct perron_endpoint endpoint;
+};
+
+#define PERRON_CLIENT_ID 0x80000000u
+
+#define PERRON_COMMANDS(X)                                                                         \
+	X(LINK_OPEN, "link-open")       /* party: beat with it, accept its frames */              \
+	X(LINK_CLOSE, "link-close")     /* party.id */                                            \
+	X(SEND, "send")                 /* a control frame: party, type, payload */               \
+	X(STREAM_OPEN, "stream-open")   /* a sensor here: stream, sequence of its first frame */  \
+	X(STREAM_CLOSE, "stream-close")                                                            \
+	X(BRANCH_OPEN, "branch-open")   /* path (stream, class): also to party, from sequence */  \
+	X(BRANCH_CLOSE, "branch-close") /* path, party.id */                                      \
+	X(UPSTREAM, "upstream")         /* path: comes from party.id from now on */               \
+	X(START, "start")               /* path: the upstream serves from `sequence` on */        \
+	X(CLOCK, "clock")               /* value: overlay time minus station time, ns */
+
+enum perron_command_kind {
+	PERRON_COMMAND_NONE,
+#define X(name, text) PERRON_COMMAND_##name,
+	PERRON_COMMANDS(X)
+#undef X
+	PERRON_COMMAND_COUNT
+};
+
+struct perron_command {
+	uint8_t kind;
+	uint8_t class; /* of the path */
+	uint8_t type;  /* SEND: the frame's */
+	uint32_t stream;
+	uint64_t sequence;
+	int64_t value;
+	struct perron_party party;
+	uint32_t payload_size; /* <= PERRON_PAYLOAD_SIZE_MAX */
+	uint8_t payload[];
+};
+
+#define PERRON_EVENTS(X)                                                                           \
+	X(CONTROL, "control")           /* a control frame: party, type, payload, round trip */   \
+	X(LINK_UP, "link-up")           /* party heard us and we it */                            \
+	X(LINK_DOWN, "link-down")       /* party: verdict, with its evidence */                   \
+	X(BRANCH_READY, "branch-ready") /* path, party: served from `sequence` on */              \
+	X(ABANDONED, "abandoned")       /* stream, sequence: tries used up */                     \
+	X(CLIENT_LAG, "client-lag")     /* path, party: frames below `sequence` given up */
+
+enum perron_event_kind {
+	PERRON_EVENT_NONE,
+#define X(name, text) PERRON_EVENT_##name,
+	PERRON_EVENTS(X)
+#undef X
+	PERRON_EVENT_COUNT
+};
+
+/* Why a link was declared down: all times are the judging relay's own. */
+struct perron_evidence {
+	uint64_t last_heard_ns;  /* before the verdict */
+	uint64_t expected_ns;    /* the most silence that was allowed */
+	uint64_t own_gap_ns;     /* the judge's own longest turn gap in that time */
+	uint8_t one_way;         /* it was heard, but heard nothing of ours */
+};
+
+struct perron_event {
+	uint8_t kind;
+	uint8_t class;
+	uint8_t type;   /* CONTROL */
+	uint8_t linked; /* CONTROL: came in over an open link, not from a stranger */
+	uint32_t stream;
+	uint64_t sequence;
+	uint64_t round_trip_ns; /* CONTROL, LINK_UP: smallest seen on the link; 0: unknown */
+	struct perron_party party;
+	struct perron_evidence evidence; /* LINK_DOWN */
+	uint32_t payload_size;
+	uint8_t payload[];
+};
+
+/* The most bytes that one record takes. */
+#define PERRON_COMMAND_SIZE_MAX (sizeof(struct perron_command) + PERRON_PAYLOAD_SIZE_MAX)
+#define PERRON_EVENT_SIZE_MAX   (sizeof(struct perron_event) + PERRON_PAYLOAD_SIZE_MAX)
+
+const char *perron_command_name(uint8_t kind);
+const char *perron_event_name(uint8_t kind);
+
+#endif
