@@ -34,7 +34,7 @@ struct perron_sensor_loop;
  */
 int perron_sensor_loop_create(struct perron_sensor_loop **out,
 			      const struct perron_sensor_loop_config *config, uint64_t now_ns,
-			      char *error, size_t error_size) PERRON_MUST_USE;
+			      uint32_t *culprit, char *error, size_t error_size) PERRON_MUST_USE;
 
 /* Starts the thread. 0 or -errno and an error (no such core, no thread). */
 int perron_sensor_loop_start(struct perron_sensor_loop *loop, char *error, size_t error_size)

@@ -2,8 +2,8 @@
  * Sensors: what a station reads, and what it may know of them.
  *
  * A driver is one constant `struct perron_sensor_api` in drivers/sensor/registry.c. Its table of
- * options is the only place where its keys, defaults and bounds are written down: the descriptor's
- * schema, its errors and the help text come from it. Config (what was asked for), data (what a
+ * options (platform/option.h) is the only place where its keys, defaults and bounds are written
+ * down: the descriptor's schema, its errors and the help text come from it. Config (what was asked for), data (what a
  * running sensor keeps, `struct perron_sensor` in driver.h) and api (the driver's functions) are
  * apart, as in a kernel's driver model.
  *
@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "platform/option.h"
 #include "runtime/base/assert.h"
 
 /* 31 characters of [A-Za-z0-9._/-], as a stream's name. */
@@ -26,52 +27,21 @@
 #define PERRON_SENSOR_COUNT_MAX 64
 /* A message at most: 64 fragments (PERRON_FRAGMENT_COUNT_MAX) hold more, with a trace block each. */
 #define PERRON_SENSOR_MESSAGE_SIZE_MAX 65536
-/* A driver's own options and the common ones. */
-#define PERRON_SENSOR_OPTION_COUNT_MAX 32
-
-enum perron_sensor_option_kind {
-	PERRON_SENSOR_TEXT,    /* anything that is not empty */
-	PERRON_SENSOR_INTEGER, /* minimum to maximum */
-	PERRON_SENSOR_DECIMAL, /* kept in thousandths; minimum and maximum are thousandths too */
-	PERRON_SENSOR_BOOLEAN, /* true | false */
-	PERRON_SENSOR_CHOICE,  /* one of `choices`, words separated by '|' */
-	PERRON_SENSOR_ADDRESS, /* IPv4, dotted */
-	PERRON_SENSOR_BYTES,   /* 1 to 8 bytes: text with \r \n \t \\ \xHH */
-};
-
-struct perron_sensor_option {
-	const char *name;
-	enum perron_sensor_option_kind kind;
-	const char *fallback; /* the default, written as a user would; NULL: the option is required */
-	const char *choices;  /* of a CHOICE */
-	int64_t minimum;
-	int64_t maximum;
-	const char *help; /* one line */
-};
-
-/* One `key: value` of the descriptor, with its place there (line 0: it came from elsewhere). */
-struct perron_sensor_value {
-	const char *key;
-	const char *value;
-	uint32_t line;
-	uint32_t column;
-};
 
 /* A sensor as the descriptor asks for it. Everything pointed at outlives the loop that runs it. */
 struct perron_sensor_config {
 	const char *name;   /* also the stream's name */
 	const char *driver; /* of the registry */
-	uint32_t line;      /* of the sensor's entry */
-	uint32_t column;
-	const struct perron_sensor_value *options;
+	uint8_t class_hint; /* enum perron_class: alarm, critical or normal */
+	const struct perron_option_value *options;
 	uint32_t option_count;
 };
 
 /*
  * Where messages go. `give` is called on the sensor thread, must not block, and copies what it
  * keeps. Returns 0, or -EAGAIN if there is no room (the message is dropped and counted as
- * would_block), or another negative errno (counted as refused). `class_hint` is an
- * enum perron_class: the sensor's own idea of its urgency; a client's QoS outranks it.
+ * would_block), or another negative errno (counted as refused). `class_hint` is
+ * the config's: the sensor's own idea of its urgency; a client's QoS outranks it.
  */
 struct perron_sensor_sink {
 	int (*give)(void *context, uint32_t sensor_index, uint64_t stamp_ns, uint8_t class_hint,
@@ -175,11 +145,10 @@ struct perron_sensor; /* driver.h */
 struct perron_sensor_api {
 	const char *name;
 	const char *summary; /* one line */
-	const struct perron_sensor_option *options;
-	uint32_t option_count;
+	const struct perron_option *options; /* ended by a NULL name */
 	size_t data_size; /* of the driver's own data, allocated and zeroed at creation */
 	/* Options that contradict each other. May be NULL. 0, or -EINVAL and an error. */
-	int (*check)(const struct perron_sensor *sensor, char *error, size_t error_size);
+	int (*check)(const struct perron_sensor_config *config, char *error, size_t error_size);
 	/* What a sensor needs beside data_size, once, at creation. May be NULL. */
 	int (*prepare)(struct perron_sensor *sensor, char *error, size_t error_size);
 	/* Sets sensor->fd and sensor->deadline_ns; 0 or -errno and an error. Allocates nothing. */
@@ -201,17 +170,17 @@ uint32_t perron_sensor_driver_count(void);
 const struct perron_sensor_api *perron_sensor_driver_at(uint32_t index);
 const struct perron_sensor_api *perron_sensor_driver_find(const char *name); /* NULL: none */
 
-/* Options that every driver has beside its own: class, optional. */
-extern const struct perron_sensor_option perron_sensor_common_options[];
-extern const uint32_t perron_sensor_common_option_count;
+/* The same in the form that the descriptor's checks take. NULL: no such driver, or past the last. */
+const struct perron_option *perron_sensor_driver_options(const char *name);
+const char *perron_sensor_driver_name(uint32_t index);
 
 /*
- * Whether the loop would take this sensor: name, driver, each key and value. Nothing is opened.
- * Returns 0, or -EINVAL and one line, "LINE:COLUMN: " first if the place is known, that names what
- * was expected.
+ * Whether the loop would take this sensor: name, driver, each key and value, and what contradicts
+ * what. Nothing is opened. Returns 0, or -EINVAL and one line without a place that says what was
+ * expected; `culprit` is then the index of the option at fault, or option_count.
  */
-int perron_sensor_config_check(const struct perron_sensor_config *config, char *error,
-			       size_t error_size) PERRON_MUST_USE;
+int perron_sensor_config_check(const struct perron_sensor_config *config, uint32_t *culprit,
+			       char *error, size_t error_size) PERRON_MUST_USE;
 
 /*
  * Writes the help text of one driver (or of all, if NULL), as printed by --help; cut to `size`,
@@ -221,7 +190,6 @@ size_t perron_sensor_help(const struct perron_sensor_api *api, char *text, size_
 
 const char *perron_sensor_bad_name(enum perron_sensor_bad cause);
 const char *perron_sensor_state_name(enum perron_sensor_state state);
-const char *perron_sensor_option_kind_name(enum perron_sensor_option_kind kind);
 
 /* One line of text, e.g. "41.1490000 N 8.6100000 W, 36.0 km/h"; "" if there is no reading. */
 void perron_sensor_reading_print(const struct perron_sensor_reading *reading, char *text,
