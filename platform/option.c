@@ -15,23 +15,17 @@ struct unit {
 };
 
 static const struct unit durations[] = {
-	{"ns", 1},
-	{"us", 1000},
-	{"ms", 1000000},
-	{"s", 1000000000},
-	{"min", 60000000000},
-	{NULL, 0},
+    {"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}, {"min", 60000000000}, {NULL, 0},
 };
 
 static const struct unit sizes[] = {
-	{"", 1},	  {"B", 1},	     {"kB", 1 << 10},	 {"KB", 1 << 10},
-	{"K", 1 << 10},	  {"MB", 1 << 20},   {"M", 1 << 20},	 {"GB", 1 << 30},
-	{"G", 1 << 30},	  {NULL, 0},
+    {"", 1},	     {"B", 1},	     {"kB", 1 << 10}, {"KB", 1 << 10}, {"K", 1 << 10},
+    {"MB", 1 << 20}, {"M", 1 << 20}, {"GB", 1 << 30}, {"G", 1 << 30},  {NULL, 0},
 };
 
 static const struct unit shares[] = {
-	{"%", 10000},
-	{NULL, 0},
+    {"%", 10000},
+    {NULL, 0},
 };
 
 static const char *const booleans[] = {"no", "yes", "false", "true", "off", "on"};
@@ -356,7 +350,8 @@ static int check_value(const struct perron_option *table, const struct perron_op
 	}
 	for (uint32_t i = 0; i < index; i++) {
 		if (!strcmp(values[i].key, value->key)) {
-			snprintf(error, error_size, "'%s' is given twice; expected once", value->key);
+			snprintf(error, error_size, "'%s' is given twice; expected once",
+				 value->key);
 			return -EINVAL;
 		}
 	}

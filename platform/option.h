@@ -22,20 +22,20 @@
 
 #include "runtime/base/assert.h"
 
-#define PERRON_OPTION_KEY_SIZE   32  /* with the final 0 */
+#define PERRON_OPTION_KEY_SIZE	 32  /* with the final 0 */
 #define PERRON_OPTION_VALUE_SIZE 256 /* with the final 0 */
-#define PERRON_OPTION_COUNT_MAX  32  /* of one port or sensor */
+#define PERRON_OPTION_COUNT_MAX	 32  /* of one port or sensor */
 #define PERRON_OPTION_ERROR_SIZE 256 /* room for any sentence written here */
 
 enum perron_option_kind {
-	PERRON_OPTION_TEXT,     /* not empty unless the default is; no number */
-	PERRON_OPTION_INTEGER,  /* decimal or 0x; number: the value */
-	PERRON_OPTION_BOOLEAN,  /* yes|no, true|false, on|off; number: 1 or 0 */
+	PERRON_OPTION_TEXT,	/* not empty unless the default is; no number */
+	PERRON_OPTION_INTEGER,	/* decimal or 0x; number: the value */
+	PERRON_OPTION_BOOLEAN,	/* yes|no, true|false, on|off; number: 1 or 0 */
 	PERRON_OPTION_DURATION, /* 20ms, 2s, 50us, 10ns, 1.5ms; number: ns */
-	PERRON_OPTION_SIZE,     /* 64MB, 2kB, 512 (powers of 1024); number: bytes */
-	PERRON_OPTION_SHARE,    /* 0.1%, 5%; number: parts per million */
-	PERRON_OPTION_CHOICE,   /* one of `choices`; number: its index */
-	PERRON_OPTION_ADDRESS,  /* IPv4, 10.0.0.1; number: in host order */
+	PERRON_OPTION_SIZE,	/* 64MB, 2kB, 512 (powers of 1024); number: bytes */
+	PERRON_OPTION_SHARE,	/* 0.1%, 5%; number: parts per million */
+	PERRON_OPTION_CHOICE,	/* one of `choices`; number: its index */
+	PERRON_OPTION_ADDRESS,	/* IPv4, 10.0.0.1; number: in host order */
 };
 
 struct perron_option {
@@ -44,7 +44,7 @@ struct perron_option {
 	const char *default_text; /* as it would be written; NULL: the option is required */
 	const char *help;
 	const char *choices; /* CHOICE: "none|even|odd" */
-	int64_t min;         /* in the number's unit; min and max both 0: any not negative */
+	int64_t min;	     /* in the number's unit; min and max both 0: any not negative */
 	int64_t max;
 };
 
@@ -81,8 +81,8 @@ uint32_t perron_option_distance(const char *a, const char *b);
  * and `error` one line: what is wrong; expected what.
  */
 int perron_option_check(const struct perron_option *table, const struct perron_option_value *values,
-			uint32_t value_count, uint32_t *culprit, char *error, size_t error_size)
-	PERRON_MUST_USE;
+			uint32_t value_count, uint32_t *culprit, char *error,
+			size_t error_size) PERRON_MUST_USE;
 
 /*
  * The option's number or text: the value if it stands in `values`, else the default. `name` is in

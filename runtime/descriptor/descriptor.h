@@ -24,7 +24,7 @@
 #include "platform/option.h"
 #include "runtime/base/assert.h"
 
-#define PERRON_DESCRIPTOR_NAME_SIZE  32 /* [A-Za-z0-9._/-], with the final 0 */
+#define PERRON_DESCRIPTOR_NAME_SIZE  32	 /* [A-Za-z0-9._/-], with the final 0 */
 #define PERRON_DESCRIPTOR_PATH_SIZE  108 /* a unix socket's (sun_path) */
 #define PERRON_DESCRIPTOR_FILE_SIZE  256
 #define PERRON_DESCRIPTOR_ERROR_SIZE 768
@@ -54,16 +54,16 @@ enum perron_descriptor_kind {
 };
 
 enum perron_descriptor_idle { /* idle: auto|spin|backoff|interrupt */
-	PERRON_DESCRIPTOR_IDLE_AUTO,
-	PERRON_DESCRIPTOR_IDLE_SPIN,
-	PERRON_DESCRIPTOR_IDLE_BACKOFF,
-	PERRON_DESCRIPTOR_IDLE_INTERRUPT,
+			      PERRON_DESCRIPTOR_IDLE_AUTO,
+			      PERRON_DESCRIPTOR_IDLE_SPIN,
+			      PERRON_DESCRIPTOR_IDLE_BACKOFF,
+			      PERRON_DESCRIPTOR_IDLE_INTERRUPT,
 };
 
 enum perron_descriptor_huge { /* huge_pages: auto|no|required */
-	PERRON_DESCRIPTOR_HUGE_AUTO,
-	PERRON_DESCRIPTOR_HUGE_NO,
-	PERRON_DESCRIPTOR_HUGE_REQUIRED,
+			      PERRON_DESCRIPTOR_HUGE_AUTO,
+			      PERRON_DESCRIPTOR_HUGE_NO,
+			      PERRON_DESCRIPTOR_HUGE_REQUIRED,
 };
 
 /* A peer of the root cell. */
@@ -76,14 +76,14 @@ struct perron_descriptor_portal {
 struct perron_descriptor_overlay {
 	uint32_t id;
 	uint16_t port_base;
-	uint8_t depth;     /* levels of the tree, 1 to 8 */
-	uint8_t span;      /* cells below a cell, 1 to 16 */
+	uint8_t depth;	   /* levels of the tree, 1 to 8 */
+	uint8_t span;	   /* cells below a cell, 1 to 16 */
 	uint8_t cell_size; /* peers of a cell, 1 to 16 */
-	uint8_t kind;      /* enum perron_descriptor_kind */
+	uint8_t kind;	   /* enum perron_descriptor_kind */
 	uint64_t beat_interval_ns;
 	uint64_t beat_timeout_ns; /* at least twice beat_interval_ns */
-	uint64_t lease_ns;        /* at least beat_timeout_ns */
-	uint32_t portal_count;    /* 1 to cell_size */
+	uint64_t lease_ns;	  /* at least beat_timeout_ns */
+	uint32_t portal_count;	  /* 1 to cell_size */
 	struct perron_descriptor_portal portal[PERRON_DESCRIPTOR_PORTAL_MAX];
 	struct perron_descriptor_places places;
 };
@@ -92,11 +92,11 @@ struct perron_descriptor_station {
 	char name[PERRON_DESCRIPTOR_NAME_SIZE];
 	uint32_t address; /* IPv4, host order */
 	uint8_t prefix_length;
-	uint8_t idle;              /* enum perron_descriptor_idle */
-	uint8_t huge_pages;        /* enum perron_descriptor_huge */
-	uint32_t gateway;          /* 0: none */
+	uint8_t idle;		   /* enum perron_descriptor_idle */
+	uint8_t huge_pages;	   /* enum perron_descriptor_huge */
+	uint32_t gateway;	   /* 0: none */
 	int32_t housekeeping_core; /* -1: auto */
-	uint32_t lcore_count;      /* 0: auto */
+	uint32_t lcore_count;	   /* 0: auto */
 	uint16_t lcores[PERRON_DESCRIPTOR_LCORE_MAX];
 	uint64_t backoff_max_ns;
 	uint64_t memory_size;
@@ -132,17 +132,17 @@ struct perron_descriptor_port {
 
 struct perron_descriptor_peer {
 	uint32_t id;
-	uint8_t cell_depth; /* levels of the wished cell; 0: no wish */
+	uint8_t cell_depth;			   /* levels of the wished cell; 0: no wish */
 	uint8_t cell[PERRON_DESCRIPTOR_DEPTH_MAX]; /* "0.1.0" is {0, 1, 0} */
-	int32_t lcore;      /* index in station.lcores' turn; -1: any */
+	int32_t lcore;				   /* index in station.lcores' turn; -1: any */
 	struct perron_descriptor_places places;
 };
 
 struct perron_descriptor_sensor {
 	char name[PERRON_DESCRIPTOR_NAME_SIZE];
-	uint32_t peer;       /* id of one of `peers` */
+	uint32_t peer;	     /* id of one of `peers` */
 	uint32_t peer_index; /* in `peers` */
-	uint8_t class;       /* enum perron_class: alarm, critical or normal */
+	uint8_t class;	     /* enum perron_class: alarm, critical or normal */
 	struct perron_descriptor_driver driver;
 	struct perron_descriptor_place place;
 	struct perron_descriptor_places places;
@@ -150,12 +150,12 @@ struct perron_descriptor_sensor {
 
 /* The most of each that the station has room for; the boot plan's memory follows from them. */
 struct perron_descriptor_limits {
-	uint32_t links;   /* neighbours of one peer */
+	uint32_t links;	  /* neighbours of one peer */
 	uint32_t streams; /* passing through one peer */
 	uint32_t clients; /* of one peer */
 	uint32_t sensors; /* known to one peer, below it in the tree */
 	uint32_t buffers; /* frames, of the whole station */
-	uint32_t ring;    /* commands or events under way between two planes; a power of two */
+	uint32_t ring;	  /* commands or events under way between two planes; a power of two */
 	struct perron_descriptor_places places;
 };
 
