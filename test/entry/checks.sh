@@ -13,7 +13,7 @@ wrong() { echo "$*" >&2; exit 1; }
 project_files()
 {
 	git -C "$top" ls-files 2>/dev/null ||
-		(cd "$top" && find . -path './build*' -prune -o -type f -printf '%P\n')
+		(cd "$top" && find . \( -path './build*' -o -path ./.git \) -prune -o -type f -printf '%P\n')
 }
 
 check_shellcheck()
