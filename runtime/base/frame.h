@@ -192,28 +192,37 @@ const char *perron_drop_name(enum perron_drop cause);
 int perron_class_from_name(const char *name);
 
 /*
- * Decodes and validates the header, and compares both checks. Cost: one pass of CRC over `size`
- * bytes. Returns PERRON_DROP_NONE and fills `out`, or the cause, and `out` is not to be used.
+ * Decodes and validates the header, and compares both checks. In this order: size, version, the
+ * header's check, the fields, the length against `size`, the payload's check, the head of the
+ * trace block. So a cause after header-check means that the sender wrote it so. The reserved word
+ * must be 0 (counted as `flags`: an unknown one). Not its concern: whose frame it is, and by which
+ * port it came in. Cost: one pass of CRC over `size` bytes. Returns PERRON_DROP_NONE and fills
+ * `out`, or the cause, and `out` is not to be used.
  */
 enum perron_drop perron_frame_decode(const uint8_t *data, uint32_t size, struct perron_header *out)
 	PERRON_MUST_USE;
 
 /*
  * Writes the header before a payload that already stands at data + PERRON_HEADER_SIZE, and both
- * checks. `data` has room for PERRON_HEADER_SIZE + header->length bytes. Returns the frame's size.
+ * checks. `data` has room for PERRON_HEADER_SIZE + header->length bytes. A traced frame's payload
+ * starts with a block that perron_trace_clear made. Precondition (asserted): every field of
+ * `header` is one that decode takes; note fragment_count >= 1. Returns the frame's size.
  */
 uint32_t perron_frame_encode(uint8_t *data, const struct perron_header *header);
 
 /* Rewrites the hop's fields of an encoded frame, and the header's check. Nothing else changes. */
 void perron_frame_readdress(uint8_t *data, const struct perron_hop *hop);
 
-/* Sets flags of an encoded frame, and the header's check. */
+/*
+ * Adds `flags` to those of an encoded frame, and renews the header's check. A frame is traced from
+ * the start or never: PERRON_FLAG_TRACE cannot be added later (asserted).
+ */
 void perron_frame_set_flags(uint8_t *data, uint8_t flags);
 
 /* The destination peer, before anything was validated; `size` >= PERRON_HEADER_SIZE. */
 uint32_t perron_frame_destination(const uint8_t *data);
 
-/* CRC-32C (Castagnoli) of `size` bytes; start with seed 0. */
+/* CRC-32C (Castagnoli) of `size` bytes; start with seed 0, go on with what the last call gave. */
 uint32_t perron_crc32c(uint32_t seed, const void *data, size_t size);
 
 /*
@@ -233,12 +242,15 @@ struct perron_trace_record {
 	uint32_t transmitted_ns; /* after received_ns: handed to the port; 0: not yet */
 };
 
+/* An empty block, at the start of a payload that is yet to be encoded. */
+void perron_trace_clear(uint8_t *payload);
+/* The next four ask for a frame that was decoded or encoded, and is traced. */
 uint32_t perron_trace_count(const uint8_t *data);
 /* `index` < perron_trace_count. */
 void perron_trace_read(const uint8_t *data, uint32_t index, struct perron_trace_record *out);
 /* Adds a record; false if the block is full (the frame goes on without). */
 bool perron_trace_add(uint8_t *data, const struct perron_trace_record *record);
-/* Fills in the last record's transmitted_ns. */
+/* Fills in the last record's transmitted_ns, with at least 1; nothing if there is no record. */
 void perron_trace_transmitted(uint8_t *data, uint64_t now_ns);
 /* Whether an encoded frame carries a trace block. */
 bool perron_frame_is_traced(const uint8_t *data);
