@@ -40,7 +40,7 @@ struct rte_mempool;
 /* Ethernet, 1500 bytes: an MTU below this cannot carry a whole frame. */
 #define PERRON_PORT_MTU_MIN 1500
 /* A buffer of the pool: room for the largest Ethernet frame after the mbuf's headroom. */
-#define PERRON_PORT_DATAROOM_SIZE_MIN 1664
+#define PERRON_PORT_DATAROOM_SIZE_MIN 2048
 /* The most frames that one call takes or gives. */
 #define PERRON_PORT_BURST_MAX 32
 

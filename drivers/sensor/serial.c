@@ -118,15 +118,15 @@ static int serial_check(const struct perron_sensor_config *config, char *error, 
 
 	if (!framing_configure(config, &framing))
 		wrong = "'delimiter' is no delimiter; expected 1 to 8 bytes, such as \\r\\n or \\x03";
+	else if (number(config, "decoder") == DECODER_NMEA &&
+		 framing.mode != PERRON_FRAMING_DELIMITER)
+		wrong = "decoder: nmea needs framing: delimiter; expected the sentence's \\n";
 	else if (framing.mode == PERRON_FRAMING_LENGTH && framing.length == 0)
 		wrong = "framing: length needs 'length'; expected the bytes of a message";
 	else if (framing.mode == PERRON_FRAMING_LENGTH && framing.length > framing.size_max)
 		wrong = "'length' is over 'size_max'; expected size_max to be at least as large";
 	else if (framing.mode == PERRON_FRAMING_GAP && framing.gap_ns == 0)
 		wrong = "framing: gap needs 'gap'; expected a duration, such as 20ms";
-	else if (number(config, "decoder") == DECODER_NMEA &&
-		 framing.mode != PERRON_FRAMING_DELIMITER)
-		wrong = "decoder: nmea needs framing: delimiter; expected the sentence's \\n";
 	if (!wrong && !perron_tty_speed_known((uint32_t)number(config, "speed"))) {
 		perron_tty_speeds_print(speeds, sizeof(speeds));
 		snprintf(text, sizeof(text), "'speed' %lld is no standard speed; expected one of %s",
