@@ -11,7 +11,7 @@ static json_t *text(const char *from)
 	if (value)
 		return value;
 	char plain[PERRON_SNAPSHOT_TEXT_SIZE];
-	snprintf(plain, sizeof(plain), "%s", from);
+	snprintf(plain, sizeof(plain), "%.*s", (int)sizeof(plain) - 1, from);
 	for (char *c = plain; *c; c++) {
 		if (*c < 32 || *c > 126)
 			*c = '?';

@@ -300,10 +300,14 @@ static void step_client(struct perron_socket *socket, struct client *client, uin
 			bool readable)
 {
 	flush(client, now_ns);
-	take_lines(socket, client);
 	if (readable)
 		read_client(socket, client);
 	flush(client, now_ns);
+	/* Lines that waited for room; epoll does not know of them. */
+	while (has_line(client) && pending(client) < PENDING_PAUSE && !client->cut) {
+		take_lines(socket, client);
+		flush(client, now_ns);
+	}
 	if (pending(client) && !client->progress_ns)
 		client->progress_ns = now_ns;
 	if (pending(client) && now_ns - client->progress_ns >= PERRON_SOCKET_STALL_NS &&
@@ -319,7 +323,8 @@ static void step_client(struct perron_socket *socket, struct client *client, uin
 		close_client(client);
 }
 
-static void accept_one(struct perron_socket *socket, int fd)
+/* The new client's index; LISTENER: it was refused. */
+static uint32_t accept_one(struct perron_socket *socket, int fd)
 {
 	for (uint32_t i = 0; i < PERRON_SOCKET_CLIENT_MAX; i++) {
 		struct client *client = &socket->clients[i];
@@ -331,7 +336,7 @@ static void accept_one(struct perron_socket *socket, int fd)
 		client->fd = fd;
 		client->interest = EPOLLIN;
 		socket->counters.accepted++;
-		return;
+		return i;
 	}
 	static const char full[] =
 	    "{\"ok\":false,\"error\":\"too many clients; end one of them\"}\n";
@@ -339,15 +344,19 @@ static void accept_one(struct perron_socket *socket, int fd)
 		errno = 0; /* it is refused anyway */
 	close(fd);
 	socket->counters.refused++;
+	return LISTENER;
 }
 
-static void accept_clients(struct perron_socket *socket)
+/* Who comes has most often said something already: it counts as readable. */
+static void accept_clients(struct perron_socket *socket, bool *readable)
 {
 	for (int i = 0; i < PERRON_SOCKET_CLIENT_MAX; i++) {
 		int fd = accept4(socket->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
 			return;
-		accept_one(socket, fd);
+		uint32_t index = accept_one(socket, fd);
+		if (index != LISTENER)
+			readable[index] = true;
 	}
 }
 
@@ -360,7 +369,7 @@ void perron_socket_step(struct perron_socket *socket, uint64_t now_ns)
 	int count = epoll_wait(socket->epoll, events, PERRON_SOCKET_CLIENT_MAX + 1, 0);
 	for (int i = 0; i < count; i++) {
 		if (events[i].data.u32 == LISTENER)
-			accept_clients(socket);
+			accept_clients(socket, readable);
 		else
 			readable[events[i].data.u32] =
 			    events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR);
