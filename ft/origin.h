@@ -15,7 +15,7 @@
 
 struct perron_origin_frame {
 	uint64_t handle;
-	uint64_t due_ns; /* of the next try; UINT64_MAX: a branch-side acknowledgement stands */
+	uint64_t due_ns; /* of the next try */
 	uint32_t tries;
 };
 
@@ -23,7 +23,8 @@ struct perron_origin {
 	uint64_t first;
 	uint64_t next;
 	uint64_t due_ns; /* earliest of all frames', or earlier */
-	uint32_t window; /* power of two */
+	uint32_t window; /* power of two; 0: free */
+	bool draining;   /* its path is closed; what is kept is let go bit by bit */
 	struct perron_origin_frame *frames;
 };
 
@@ -43,13 +44,14 @@ uint64_t perron_origin_push(struct perron_origin *o, uint64_t now_ns, uint64_t h
 uint32_t perron_origin_pop(struct perron_origin *o, uint64_t sequence, uint64_t *handles,
 			   uint32_t max);
 /*
- * The next frame that is due and not in `ack`, with its tries counted, or NULL. When its tries are
- * used up, `*abandoned` is set: the caller lets go of everything up to it.
+ * The next frame from `*cursor` on that is due and not in `ack`, with its try counted, or NULL:
+ * then due_ns says when to look again. Start a round with *cursor = first; on return it is the
+ * sequence found. With `*exhausted`, its tries were used up and it is not to be sent again.
  */
 const struct perron_origin_frame *perron_origin_retry(struct perron_origin *o, uint64_t now_ns,
 						      const struct perron_ack *ack,
 						      const struct perron_origin_retry *retry,
-						      uint64_t *sequence, bool *abandoned);
+						      uint64_t *cursor, bool *exhausted);
 void perron_origin_check(const struct perron_origin *o);
 
 #endif

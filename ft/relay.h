@@ -26,12 +26,14 @@ struct perron_relay_config {
 	uint32_t incarnation; /* greater than in any earlier life of the peer */
 	uint32_t overlay;
 	struct perron_endpoint endpoint;
+	uint64_t seed; /* of its tables' hashes */
 
 	uint32_t link_count_max;   /* neighbours: siblings, parent, children */
 	uint32_t path_count_max;   /* (stream, class) relayed or originated */
 	uint32_t branch_count_max; /* of one path, <= PERRON_BRANCH_COUNT_MAX */
 	uint32_t stream_count_max; /* of sensors here */
-	uint32_t origin_window;    /* unacknowledged frames of one path; a power of two */
+	uint32_t origin_count_max; /* (stream, class) asked of sensors here */
+	uint32_t origin_window;    /* unacknowledged frames of each; a power of two */
 	uint32_t client_lag_max;   /* frames a client may be behind before it loses the oldest */
 
 	uint64_t beat_interval_ns;
@@ -67,7 +69,7 @@ struct perron_relay;
 /* Default for every field but peer, incarnation, overlay and endpoint. */
 void perron_relay_config_default(struct perron_relay_config *cfg);
 size_t perron_relay_size(const struct perron_relay_config *cfg);
-/* `memory`: perron_relay_size(cfg) bytes, aligned to 64. -EINVAL: a field out of range. */
+/* `r`: perron_relay_size(cfg) bytes on a cache line. -EINVAL: a field out of range. */
 int perron_relay_init(struct perron_relay *r, const struct perron_relay_config *cfg,
 		      uint64_t now_ns) PERRON_MUST_USE;
 

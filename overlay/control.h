@@ -81,10 +81,11 @@ struct perron_sensor_entry {
 	char name[PERRON_SENSOR_NAME_MAX + 1];
 	uint32_t owner;
 	uint32_t owner_incarnation;
+	uint32_t stamp; /* the owner's number of this advertisement */
 };
 
-/* name 32, owner 4, incarnation 4. */
-#define PERRON_SENSOR_ENTRY_SIZE 40
+/* name 32, owner 4, incarnation 4, stamp 4. */
+#define PERRON_SENSOR_ENTRY_SIZE 44
 #define PERRON_ADVERTISE_COUNT_MAX ((PERRON_PAYLOAD_SIZE_MAX - 8) / PERRON_SENSOR_ENTRY_SIZE)
 
 struct perron_advertise {

@@ -13,6 +13,7 @@
 #ifndef PERRON_OVERLAY_LINK_H
 #define PERRON_OVERLAY_LINK_H
 
+#include "runtime/base/bytes.h"
 #include "runtime/base/command.h"
 #include "runtime/base/effects.h"
 
@@ -26,7 +27,8 @@ enum perron_link_state {
 struct perron_link {
 	struct perron_party party;
 	uint8_t state;
-	bool heard; /* anything, since it was opened */
+	bool heard;    /* anything, since it was opened */
+	bool answered; /* it acknowledged something of ours since */
 	uint32_t tx_sequence; /* of the last frame sent */
 	uint32_t rx_sequence; /* highest heard */
 	uint64_t rx_window;   /* bit i: rx_sequence - i was heard */

@@ -136,6 +136,8 @@ struct perron_overlay_ops {
 			    uint32_t max);
 	uint32_t (*paths)(const struct perron_overlay *o, struct perron_overlay_path_view *out,
 			  uint32_t max);
+	/* Control frames dropped, by cause: PERRON_DROP_COUNT of them. */
+	const uint64_t *(*drops)(const struct perron_overlay *o);
 	void (*check)(const struct perron_overlay *o, uint64_t now_ns);
 };
 

@@ -56,6 +56,7 @@ struct perron_command {
 	X(LINK_UP, "link-up")           /* party heard us and we it */                            \
 	X(LINK_DOWN, "link-down")       /* party: verdict, with its evidence */                   \
 	X(BRANCH_READY, "branch-ready") /* path, party: served from `sequence` on */              \
+	X(RESUME, "resume")             /* path: its upstream is to serve from `sequence` on */   \
 	X(ABANDONED, "abandoned")       /* stream, sequence: tries used up */                     \
 	X(CLIENT_LAG, "client-lag")     /* path, party: frames below `sequence` given up */
 

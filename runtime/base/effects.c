@@ -8,16 +8,26 @@ void perron_effects_reset(struct perron_effects *e)
 	e->arena_used = 0;
 }
 
-static struct perron_effect *effect_add(struct perron_effects *e, enum perron_effect_kind kind)
+static struct perron_effect *effect_place(struct perron_effects *e, enum perron_effect_kind kind)
 {
-	if (e->count == e->capacity) {
-		e->dropped++;
-		return NULL;
-	}
 	struct perron_effect *effect = &e->items[e->count++];
+
 	memset(effect, 0, sizeof(*effect));
 	effect->kind = (uint8_t)kind;
 	return effect;
+}
+
+static bool effect_fits(struct perron_effects *e)
+{
+	if (e->count < e->capacity - PERRON_EFFECT_RESERVE(e->capacity))
+		return true;
+	e->dropped++;
+	return false;
+}
+
+static struct perron_effect *effect_add(struct perron_effects *e, enum perron_effect_kind kind)
+{
+	return effect_fits(e) ? effect_place(e, kind) : NULL;
 }
 
 static uint8_t *arena_take(struct perron_effects *e, size_t size)
@@ -69,10 +79,9 @@ void perron_effects_forward(struct perron_effects *e, uint64_t handle, struct pe
 static void effect_on_handle(struct perron_effects *e, enum perron_effect_kind kind,
 			     uint64_t handle, uint32_t size)
 {
-	struct perron_effect *effect = effect_add(e, kind);
-
 	/* A lost HOLD or RELEASE would be a frame used after its end, or never given back. */
-	PERRON_ASSERT(effect);
+	PERRON_ASSERT(e->count < e->capacity);
+	struct perron_effect *effect = effect_place(e, kind);
 	effect->handle = handle;
 	effect->size = size;
 }
@@ -94,16 +103,13 @@ void perron_effects_deliver(struct perron_effects *e, uint64_t handle, uint32_t 
 
 static void *record_add(struct perron_effects *e, enum perron_effect_kind kind, size_t size)
 {
-	if (e->count == e->capacity) {
-		e->dropped++;
+	if (!effect_fits(e))
 		return NULL;
-	}
 	uint8_t *record = arena_take(e, size);
 	if (!record)
 		return NULL;
 	memset(record, 0, size);
-	struct perron_effect *effect = effect_add(e, kind);
-	PERRON_ASSERT(effect);
+	struct perron_effect *effect = effect_place(e, kind);
 	effect->data = record;
 	effect->size = (uint32_t)size;
 	return record;

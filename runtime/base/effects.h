@@ -5,7 +5,7 @@
  * Frames that a machine makes itself, and the records of commands and events, are written into the
  * caller's arena and live until the effects were applied. The most that one call can cause is
  * known (PERRON_EFFECT_COUNT_MAX, PERRON_EFFECT_ARENA_SIZE); what does not fit is counted and left
- * out, and the protocols' timers make up for it.
+ * out, and the protocols' timers make up for it. The host empties the array before each call.
  *
  * Frames given to a machine belong to the host. They are gone after the step unless FORWARD with
  * PERRON_EFFECT_LAST or HOLD took them:
@@ -25,9 +25,11 @@
 #include "runtime/base/command.h"
 #include "runtime/base/frame.h"
 
-/* A burst of 32 frames, each to 16 branches or answered, and as much again for a tick. */
-#define PERRON_EFFECT_COUNT_MAX  1024
+/* A burst of 32 frames, each to 32 branches; and what the reserve below needs. */
+#define PERRON_EFFECT_COUNT_MAX  2048
 #define PERRON_EFFECT_ARENA_SIZE (256u * 1024)
+/* This share is kept for HOLD, RELEASE and DELIVER, which must never be lost. */
+#define PERRON_EFFECT_RESERVE(capacity) ((capacity) / 4)
 
 enum perron_effect_kind {
 	PERRON_EFFECT_SEND = 1, /* `data`, `size`: an encoded frame in the arena */

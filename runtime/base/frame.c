@@ -196,20 +196,15 @@ void perron_frame_readdress(uint8_t *data, const struct perron_hop *hop)
 {
 	PERRON_ASSERT(data && hop);
 	PERRON_ASSERT(data[PERRON_WIRE(version)] == PERRON_FRAME_VERSION);
+	PERRON_ASSERT(hop->class < PERRON_CLASS_COUNT && !(hop->flags & ~PERRON_FLAG_RETRY));
+	data[PERRON_WIRE(class)] = hop->class;
+	data[PERRON_WIRE(flags)] |= hop->flags;
 	perron_store32(data + PERRON_WIRE(source), hop->source);
 	perron_store32(data + PERRON_WIRE(source_incarnation), hop->source_incarnation);
 	perron_store32(data + PERRON_WIRE(destination), hop->destination);
 	perron_store32(data + PERRON_WIRE(destination_incarnation), hop->destination_incarnation);
 	perron_store32(data + PERRON_WIRE(link_sequence), hop->link_sequence);
 	perron_store32(data + PERRON_WIRE(link_ack), hop->link_ack);
-	header_seal(data);
-}
-
-void perron_frame_set_flags(uint8_t *data, uint8_t flags)
-{
-	PERRON_ASSERT((flags & ~PERRON_FLAGS_KNOWN) == 0);
-	PERRON_ASSERT(!(flags & PERRON_FLAG_TRACE) || perron_frame_is_traced(data));
-	data[PERRON_WIRE(flags)] |= flags;
 	header_seal(data);
 }
 

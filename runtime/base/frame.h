@@ -114,6 +114,8 @@ struct perron_hop {
 	uint32_t destination_incarnation;
 	uint32_t link_sequence;
 	uint32_t link_ack;
+	uint8_t class; /* of the access point to be used */
+	uint8_t flags; /* PERRON_FLAG_RETRY or 0; the frame's other flags stay */
 };
 
 /* Where a peer or client is reached: IPv4 in host order, and its lowest UDP port. */
@@ -159,6 +161,7 @@ struct perron_frame {
 	X(MALFORMED, "malformed")                 /* payload does not decode */                   \
 	X(UNKNOWN_STREAM, "unknown-stream")       /* no path here for the stream */               \
 	X(WRONG_UPSTREAM, "wrong-upstream")       /* stream comes from another neighbour */       \
+	X(NO_LINK, "no-link")                     /* a branch's neighbour is not linked */        \
 	X(WRONG_BRANCH, "wrong-branch")           /* acknowledgement from no branch of ours */    \
 	X(IMPOSSIBLE_SEQUENCE, "impossible-sequence") /* acknowledges what was never sent */      \
 	X(DUPLICATE, "duplicate")                 /* key seen before */                           \
@@ -212,12 +215,6 @@ uint32_t perron_frame_encode(uint8_t *data, const struct perron_header *header);
 
 /* Rewrites the hop's fields of an encoded frame, and the header's check. Nothing else changes. */
 void perron_frame_readdress(uint8_t *data, const struct perron_hop *hop);
-
-/*
- * Adds `flags` to those of an encoded frame, and renews the header's check. A frame is traced from
- * the start or never: PERRON_FLAG_TRACE cannot be added later (asserted).
- */
-void perron_frame_set_flags(uint8_t *data, uint8_t flags);
 
 /* The destination peer, before anything was validated; `size` >= PERRON_HEADER_SIZE. */
 uint32_t perron_frame_destination(const uint8_t *data);

@@ -225,7 +225,7 @@ static void each_fault_has_its_cause(void **state)
 
 static void readdressing_changes_the_hop_alone(void **state)
 {
-	const struct perron_hop hop = {1, 2, 3, 4, 5, 6};
+	const struct perron_hop hop = {1, 2, 3, 4, 5, 6, .class = PERRON_CLASS_CRITICAL};
 	uint8_t data[PERRON_FRAME_SIZE_MAX], before[PERRON_FRAME_SIZE_MAX];
 	struct perron_header in = sample(), out;
 	uint32_t size = sample_encoded(data, &in);
@@ -240,6 +240,7 @@ static void readdressing_changes_the_hop_alone(void **state)
 	in.destination_incarnation = 4;
 	in.link_sequence = 5;
 	in.link_ack = 6;
+	in.class = PERRON_CLASS_CRITICAL;
 	assert_headers_equal(&in, &out);
 	assert_memory_equal(data + PERRON_WIRE(payload_check), before + PERRON_WIRE(payload_check),
 			    size - PERRON_WIRE(payload_check));
@@ -253,13 +254,13 @@ static void a_retry_is_flagged_and_no_trace_is_added(void **state)
 	(void)state;
 	in.flags = PERRON_FLAG_TRACE;
 	uint32_t size = sample_encoded(data, &in);
-	perron_frame_set_flags(data, PERRON_FLAG_RETRY);
+	perron_frame_readdress(data, &(struct perron_hop){.flags = PERRON_FLAG_RETRY});
 	assert_int_equal(perron_frame_decode(data, size, &out), PERRON_DROP_NONE);
 	assert_int_equal(out.flags, PERRON_FLAG_TRACE | PERRON_FLAG_RETRY);
-	in.flags = 0;
-	sample_encoded(data, &in);
-	expect_assert_failure(perron_frame_set_flags(data, PERRON_FLAG_TRACE));
-	expect_assert_failure(perron_frame_set_flags(data, 0x80));
+	expect_assert_failure(
+		perron_frame_readdress(data, &(struct perron_hop){.flags = PERRON_FLAG_TRACE}));
+	expect_assert_failure(
+		perron_frame_readdress(data, &(struct perron_hop){.class = PERRON_CLASS_COUNT}));
 }
 
 static void hops_write_their_times_on_the_way(void **state)

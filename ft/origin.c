@@ -1,0 +1,90 @@
+#include "ft/origin.h"
+
+static struct perron_origin_frame *frame_at(const struct perron_origin *o, uint64_t sequence)
+{
+	return &o->frames[sequence & (o->window - 1)];
+}
+
+void perron_origin_init(struct perron_origin *o, struct perron_origin_frame *frames,
+			uint32_t window, uint64_t first)
+{
+	PERRON_ASSERT(window && (window & (window - 1)) == 0);
+	*o = (struct perron_origin){
+		.first = first,
+		.next = first,
+		.due_ns = UINT64_MAX,
+		.window = window,
+		.frames = frames,
+	};
+}
+
+bool perron_origin_has_room(const struct perron_origin *o, uint32_t count)
+{
+	return o->next - o->first + count <= o->window;
+}
+
+uint64_t perron_origin_push(struct perron_origin *o, uint64_t now_ns, uint64_t handle,
+			    const struct perron_origin_retry *retry)
+{
+	PERRON_ASSERT(perron_origin_has_room(o, 1));
+	uint64_t sequence = o->next++;
+	struct perron_origin_frame *f = frame_at(o, sequence);
+	*f = (struct perron_origin_frame){.handle = handle, .due_ns = now_ns + retry->ns_min};
+	if (f->due_ns < o->due_ns)
+		o->due_ns = f->due_ns;
+	return sequence;
+}
+
+uint32_t perron_origin_pop(struct perron_origin *o, uint64_t sequence, uint64_t *handles,
+			   uint32_t max)
+{
+	uint32_t count = 0;
+
+	while (count < max && o->first < o->next && o->first < sequence)
+		handles[count++] = frame_at(o, o->first++)->handle;
+	return count;
+}
+
+/* The time-out after so many tries: doubled with each, up to the longest. */
+static uint64_t timeout_after(const struct perron_origin_retry *retry, uint32_t tries)
+{
+	uint64_t timeout = retry->ns_min;
+
+	while (tries-- && timeout < retry->ns_max)
+		timeout *= 2;
+	return timeout < retry->ns_max ? timeout : retry->ns_max;
+}
+
+const struct perron_origin_frame *perron_origin_retry(struct perron_origin *o, uint64_t now_ns,
+						      const struct perron_ack *ack,
+						      const struct perron_origin_retry *retry,
+						      uint64_t *cursor, bool *exhausted)
+{
+	/* A round that starts anew finds the earliest time again. */
+	if (*cursor <= o->first) {
+		*cursor = o->first;
+		o->due_ns = UINT64_MAX;
+	}
+	for (; *cursor < o->next; ++*cursor) {
+		struct perron_origin_frame *f = frame_at(o, *cursor);
+		if (perron_ack_has(ack, *cursor))
+			continue;
+		if (f->due_ns <= now_ns) {
+			*exhausted = f->tries >= retry->count_max;
+			f->tries++;
+			f->due_ns = now_ns + timeout_after(retry, f->tries);
+			if (f->due_ns < o->due_ns)
+				o->due_ns = f->due_ns;
+			return f;
+		}
+		if (f->due_ns < o->due_ns)
+			o->due_ns = f->due_ns;
+	}
+	return NULL;
+}
+
+void perron_origin_check(const struct perron_origin *o)
+{
+	PERRON_ASSERT(o->first <= o->next);
+	PERRON_ASSERT(o->next - o->first <= o->window);
+}

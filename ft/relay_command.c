@@ -1,0 +1,279 @@
+/* The relay's commands: links, control frames, streams and paths as housekeeping wants them. */
+#include "ft/relay_private.h"
+
+#include <errno.h>
+
+/* A control frame may go to a stranger: that is how peers become acquainted. */
+static void control_send(struct perron_relay *r, uint64_t now_ns,
+			 const struct perron_command *command, struct perron_effects *out)
+{
+	struct perron_link *l = relay_link(r, command->party.id);
+	bool is_other_life = l && command->party.incarnation &&
+			     command->party.incarnation != l->party.incarnation;
+	struct perron_header header = {
+		.type = command->type,
+		.class = PERRON_CLASS_OVERLAY,
+		.length = (uint16_t)command->payload_size,
+		.origin_ns = now_ns + r->cfg.clock_offset_ns,
+	};
+	struct perron_hop hop = {
+		.source = r->cfg.peer,
+		.source_incarnation = r->cfg.incarnation,
+		.destination = command->party.id,
+		.destination_incarnation = command->party.incarnation,
+	};
+
+	if (l && !is_other_life)
+		perron_link_hop(l, now_ns, r->cfg.peer, r->cfg.incarnation, &hop);
+	relay_frame_send(r, &command->party, &hop, &header, command->payload, out);
+}
+
+static int link_open(struct perron_relay *r, uint64_t now_ns, const struct perron_party *party)
+{
+	uint32_t index = perron_map_find(&r->link_by_peer, party->id);
+
+	if (!party->id || (party->id & PERRON_CLIENT_ID) || party->id == r->cfg.peer)
+		return -EINVAL;
+	if (index == PERRON_MAP_NONE) {
+		for (index = 0; index < r->cfg.link_count_max; index++)
+			if (r->links[index].state == PERRON_LINK_FREE)
+				break;
+		if (index == r->cfg.link_count_max)
+			return -ENOSPC;
+		bool is_mapped = perron_map_put(&r->link_by_peer, party->id, index);
+		PERRON_ASSERT(is_mapped);
+	} else if (r->links[index].party.incarnation == party->incarnation &&
+		   r->links[index].state != PERRON_LINK_DOWN) {
+		r->links[index].party.endpoint = party->endpoint;
+		return 0;
+	}
+	perron_link_open(&r->links[index], now_ns, party);
+	relay_wake_at(r, now_ns);
+	return 0;
+}
+
+static int link_close(struct perron_relay *r, uint32_t peer)
+{
+	uint32_t index = perron_map_remove(&r->link_by_peer, peer);
+
+	if (index == PERRON_MAP_NONE)
+		return -ENOENT;
+	r->links[index] = (struct perron_link){.state = PERRON_LINK_FREE};
+	return 0;
+}
+
+static int stream_open(struct perron_relay *r, uint32_t stream, uint64_t first)
+{
+	if (!stream || !first || relay_stream(r, stream))
+		return -EINVAL;
+	struct relay_stream *s = relay_stream(r, 0);
+	if (!s)
+		return -ENOSPC;
+	*s = (struct relay_stream){.stream = stream, .next = first};
+	return 0;
+}
+
+static int stream_close(struct perron_relay *r, uint64_t now_ns, uint32_t stream)
+{
+	struct relay_stream *s = stream ? relay_stream(r, stream) : NULL;
+
+	if (!s)
+		return -ENOENT;
+	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++) {
+		struct relay_path *p = relay_path(r, stream, class);
+		if (p)
+			relay_path_close(r, now_ns, p);
+	}
+	s->stream = 0;
+	return 0;
+}
+
+static struct perron_origin *origin_take(struct perron_relay *r, uint64_t first)
+{
+	for (uint32_t i = 0; i < r->cfg.origin_count_max; i++) {
+		struct perron_origin *o = &r->origins[i];
+		if (o->window)
+			continue;
+		perron_origin_init(o, o->frames, r->cfg.origin_window, first);
+		return o;
+	}
+	return NULL;
+}
+
+/* The path of (stream, class), made if need be; NULL if a table is full. */
+static struct relay_path *path_make(struct perron_relay *r, uint32_t stream, uint8_t class)
+{
+	struct relay_path *p = relay_path(r, stream, class);
+	struct relay_stream *s = relay_stream(r, stream);
+	uint32_t index = 0;
+
+	if (p)
+		return p;
+	while (index < r->cfg.path_count_max && r->paths[index].path.used)
+		index++;
+	if (index == r->cfg.path_count_max)
+		return NULL;
+	p = &r->paths[index];
+	struct perron_branch *branches = p->path.branches;
+	struct perron_origin *origin = s ? origin_take(r, s->next) : NULL;
+	if (s && !origin)
+		return NULL;
+	bool is_mapped = perron_map_put(&r->path_by_key, (uint64_t)stream << 8 | class, index);
+	PERRON_ASSERT(is_mapped);
+	*p = (struct relay_path){
+		.path = {.stream = stream, .class = class, .used = true, .branches = branches},
+		.origin = origin,
+	};
+	p->path.origin = origin != NULL;
+	if (s)
+		perron_path_start(&p->path, s->next);
+	if (index >= r->path_high)
+		r->path_high = index + 1;
+	return p;
+}
+
+static int branch_open(struct perron_relay *r, uint64_t now_ns,
+		       const struct perron_command *command, struct perron_effects *out)
+{
+	struct relay_path *p = path_make(r, command->stream, command->class);
+	uint32_t deadline_us = (uint32_t)command->value;
+
+	if (!p)
+		return -ENOSPC;
+	struct perron_branch *b = perron_path_branch_open(&p->path, r->cfg.branch_count_max,
+							  &command->party, command->sequence);
+	if (!b) {
+		if (!p->path.branch_count)
+			relay_path_close(r, now_ns, p);
+		return -ENOSPC;
+	}
+	if (deadline_us && (!p->deadline_us || deadline_us < p->deadline_us))
+		p->deadline_us = deadline_us;
+	if (p->path.started && !b->started)
+		perron_path_branch_start(&p->path, b);
+	if (b->started)
+		relay_branch_ready(r, now_ns, p, b, out);
+	return 0;
+}
+
+static int branch_close(struct perron_relay *r, uint64_t now_ns,
+			const struct perron_command *command, struct perron_effects *out)
+{
+	struct relay_path *p = relay_path(r, command->stream, command->class);
+
+	if (!p || !perron_path_branch_close(&p->path, command->party.id))
+		return -ENOENT;
+	if (p->path.branch_count)
+		relay_acknowledged(r, now_ns, p, out);
+	else
+		relay_path_close(r, now_ns, p);
+	return 0;
+}
+
+/* From where the upstream is to serve; 0: the present. */
+static uint64_t path_resume(const struct perron_path *p)
+{
+	uint64_t asked = 0;
+
+	if (p->started)
+		return p->acked.cumulative + 1;
+	for (uint32_t i = 0; i < p->branch_count; i++)
+		if (p->branches[i].asked && (!asked || p->branches[i].asked < asked))
+			asked = p->branches[i].asked;
+	return asked;
+}
+
+/* For a path that has a branch already: a path without would be nobody's. */
+static int path_upstream(struct perron_relay *r, const struct perron_command *command,
+			 struct perron_effects *out)
+{
+	struct relay_path *p = relay_path(r, command->stream, command->class);
+
+	if (!p || p->origin)
+		return -ENOENT;
+	p->path.upstream = command->party.id;
+	struct perron_event *event = perron_effects_event(out, 0);
+	if (!event)
+		return -ENOSPC;
+	event->kind = PERRON_EVENT_RESUME;
+	event->class = p->path.class;
+	event->stream = p->path.stream;
+	event->sequence = path_resume(&p->path);
+	event->party = command->party;
+	return 0;
+}
+
+static int path_start(struct perron_relay *r, uint64_t now_ns,
+		      const struct perron_command *command, struct perron_effects *out)
+{
+	struct relay_path *p = relay_path(r, command->stream, command->class);
+
+	if (!p || p->origin)
+		return -ENOENT;
+	uint64_t floor = p->path.floor;
+	perron_path_start(&p->path, command->sequence);
+	for (uint32_t i = 0; i < p->path.branch_count; i++) {
+		struct perron_branch *b = &p->path.branches[i];
+		if (!b->started) {
+			perron_path_branch_start(&p->path, b);
+			relay_branch_ready(r, now_ns, p, b, out);
+		} else if (p->path.floor > floor) {
+			relay_gap_send(r, now_ns, p, b, out);
+		}
+	}
+	relay_acknowledged(r, now_ns, p, out);
+	return 0;
+}
+
+static bool command_is_valid(const struct perron_command *c)
+{
+	switch (c->kind) {
+	case PERRON_COMMAND_SEND:
+		return c->party.id && c->type >= PERRON_TYPE_CONTROL_FIRST;
+	case PERRON_COMMAND_BRANCH_OPEN:
+		return c->stream && c->class <= PERRON_CLASS_NORMAL && c->party.id;
+	case PERRON_COMMAND_UPSTREAM:
+		return c->stream && c->class <= PERRON_CLASS_NORMAL;
+	case PERRON_COMMAND_START:
+		return c->stream && c->class <= PERRON_CLASS_NORMAL && c->sequence;
+	default:
+		return c->kind > PERRON_COMMAND_NONE && c->kind < PERRON_COMMAND_COUNT;
+	}
+}
+
+int perron_relay_command(struct perron_relay *r, uint64_t now_ns,
+			 const struct perron_command *command, struct perron_effects *out)
+{
+	if (!command_is_valid(command))
+		return -EINVAL;
+	r->release_budget = RELAY_RELEASE_MAX;
+	switch ((enum perron_command_kind)command->kind) {
+	case PERRON_COMMAND_LINK_OPEN:
+		return link_open(r, now_ns, &command->party);
+	case PERRON_COMMAND_LINK_CLOSE:
+		return link_close(r, command->party.id);
+	case PERRON_COMMAND_SEND:
+		control_send(r, now_ns, command, out);
+		return 0;
+	case PERRON_COMMAND_STREAM_OPEN:
+		return stream_open(r, command->stream, command->sequence);
+	case PERRON_COMMAND_STREAM_CLOSE:
+		return stream_close(r, now_ns, command->stream);
+	case PERRON_COMMAND_BRANCH_OPEN:
+		return branch_open(r, now_ns, command, out);
+	case PERRON_COMMAND_BRANCH_CLOSE:
+		return branch_close(r, now_ns, command, out);
+	case PERRON_COMMAND_UPSTREAM:
+		return path_upstream(r, command, out);
+	case PERRON_COMMAND_START:
+		return path_start(r, now_ns, command, out);
+	case PERRON_COMMAND_CLOCK:
+		r->cfg.clock_offset_ns = (uint64_t)command->value;
+		return 0;
+	case PERRON_COMMAND_NONE:
+	case PERRON_COMMAND_COUNT:
+		break;
+	}
+	return -EINVAL;
+}
+

@@ -1,0 +1,96 @@
+/* The relay's inside, shared by its three files; nobody else includes it. */
+#ifndef PERRON_FT_RELAY_PRIVATE_H
+#define PERRON_FT_RELAY_PRIVATE_H
+
+#include "ft/relay.h"
+#include "runtime/base/map.h"
+
+/* Handles let go of in one call: bounds the effects of a big acknowledgement; the rest waits. */
+#define RELAY_RELEASE_MAX 256
+/* Frames sent again in one tick, all paths together. */
+#define RELAY_RETRY_MAX 32
+/* A branch that waits below its floor is told again after this. */
+#define RELAY_GAP_NS 5000000u
+
+struct relay_stream {
+	uint32_t stream; /* 0: free */
+	uint64_t next;   /* sequence of the next frame taken */
+};
+
+/* A path and, where the sensor is here, what is kept until it is acknowledged. */
+struct relay_path {
+	struct perron_path path;
+	struct perron_origin *origin; /* NULL: relayed */
+	uint32_t deadline_us;         /* the tightest bound asked for; 0: none */
+};
+
+struct perron_relay {
+	struct perron_relay_config cfg;
+	struct perron_origin_retry retry;
+	struct perron_relay_counters counters;
+	uint64_t deadline_ns;
+	uint32_t release_budget; /* of this call */
+	uint32_t path_high; /* paths from here on were never used */
+	struct perron_link *links;
+	struct relay_path *paths;
+	struct relay_stream *streams;
+	struct perron_origin *origins;
+	struct perron_origin_frame *origin_frames;
+	struct perron_branch *branches;
+	struct perron_map link_by_peer;
+	struct perron_map path_by_key;
+};
+
+static inline void relay_drop(struct perron_relay *r, enum perron_drop cause)
+{
+	r->counters.drop[cause]++;
+}
+
+static inline void relay_wake_at(struct perron_relay *r, uint64_t at_ns)
+{
+	if (at_ns < r->deadline_ns)
+		r->deadline_ns = at_ns;
+}
+
+bool relay_hop(struct perron_relay *r, uint64_t now_ns, const struct perron_party *to,
+	       struct perron_hop *hop);
+/* A link that frames may be sent on and taken from, or NULL. */
+struct perron_link *relay_link(struct perron_relay *r, uint32_t peer);
+struct relay_path *relay_path(struct perron_relay *r, uint32_t stream, uint8_t class);
+struct relay_stream *relay_stream(struct perron_relay *r, uint32_t stream);
+
+/* Sends a frame of the relay's own making; false if `to` is a peer without a link. */
+bool relay_send(struct perron_relay *r, uint64_t now_ns, const struct perron_party *to,
+		struct perron_header *header, const uint8_t *payload, struct perron_effects *out);
+
+void relay_data(struct perron_relay *r, uint64_t now_ns, const struct perron_frame *frame,
+		const struct perron_header *header, struct perron_effects *out);
+void relay_gap(struct perron_relay *r, uint64_t now_ns, const struct perron_header *header,
+	       struct perron_effects *out);
+void relay_ack(struct perron_relay *r, uint64_t now_ns, const struct perron_frame *frame,
+	       const struct perron_header *header, struct perron_effects *out);
+void relay_branch_ready(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			struct perron_branch *b, struct perron_effects *out);
+void relay_gap_send(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		    struct perron_branch *b, struct perron_effects *out);
+/* What the branches acknowledged has changed: lets go (origin), or is to be said upstream. */
+void relay_acknowledged(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			struct perron_effects *out);
+/* Retries (at most *retry_budget) and acknowledgements that are due. */
+void relay_path_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		     uint32_t *retry_budget, struct perron_effects *out);
+/* Lets go of what closed paths still keep. */
+void relay_origins_drain(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out);
+uint64_t relay_path_deadline_ns(const struct relay_path *p);
+/* Ends a path without branches: what its origin kept is let go. */
+void relay_path_close(struct perron_relay *r, uint64_t now_ns, struct relay_path *p);
+
+
+/* Commands of housekeeping's. */
+void relay_event_link(struct perron_relay *r, const struct perron_link *l, uint8_t kind,
+		      const struct perron_evidence *evidence, struct perron_effects *out);
+void relay_frame_send(struct perron_relay *r, const struct perron_party *to,
+		      const struct perron_hop *hop, struct perron_header *header,
+		      const uint8_t *payload, struct perron_effects *out);
+
+#endif

@@ -1,0 +1,469 @@
+/* The relay's streams: data up, acknowledgements down, gaps, and what a sensor offers. */
+#include "ft/relay_private.h"
+
+#include <string.h>
+
+static struct perron_header path_header(const struct perron_relay *r, uint64_t now_ns,
+					const struct perron_path *p, uint8_t type,
+					uint64_t sequence)
+{
+	return (struct perron_header){
+		.type = type,
+		.class = p->class,
+		.stream = p->stream,
+		.sequence = sequence,
+		.origin_ns = now_ns + r->cfg.clock_offset_ns,
+	};
+}
+
+static uint64_t branch_floor(const struct perron_path *p, const struct perron_branch *b)
+{
+	return p->floor > b->floor ? p->floor : b->floor;
+}
+
+void relay_branch_ready(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			struct perron_branch *b, struct perron_effects *out)
+{
+	struct perron_event *event = perron_effects_event(out, 0);
+
+	(void)now_ns;
+	if (!event) {
+		relay_drop(r, PERRON_DROP_EFFECTS_FULL);
+		return;
+	}
+	event->kind = PERRON_EVENT_BRANCH_READY;
+	event->class = p->path.class;
+	event->stream = p->path.stream;
+	event->party = b->party;
+	event->sequence = b->ack.cumulative + 1;
+}
+
+void relay_gap_send(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		    struct perron_branch *b, struct perron_effects *out)
+{
+	struct perron_header header = path_header(r, now_ns, &p->path, PERRON_TYPE_GAP,
+						  branch_floor(&p->path, b));
+
+	b->gap_sent_ns = now_ns;
+	if (!relay_send(r, now_ns, &b->party, &header, NULL, out))
+		relay_drop(r, PERRON_DROP_NO_LINK);
+}
+
+/* Lets go of what stands below `sequence`, as far as this call's budget goes. */
+static void origin_release(struct perron_relay *r, struct perron_origin *o, uint64_t sequence,
+			   struct perron_effects *out)
+{
+	uint64_t handles[RELAY_RELEASE_MAX];
+	uint32_t count = perron_origin_pop(o, sequence, handles, r->release_budget);
+
+	for (uint32_t i = 0; i < count; i++)
+		perron_effects_release(out, handles[i]);
+	r->release_budget -= count;
+}
+
+static bool origin_is_behind(const struct relay_path *p)
+{
+	return p->origin->first < p->origin->next &&
+	       p->origin->first <= p->path.acked.cumulative;
+}
+
+static void ack_schedule(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
+{
+	if (p->path.ack_due)
+		return;
+	p->path.ack_due = true;
+	p->path.ack_due_ns = now_ns + r->cfg.ack_interval_ns;
+	relay_wake_at(r, p->path.ack_due_ns);
+}
+
+void relay_acknowledged(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			struct perron_effects *out)
+{
+	struct perron_ack all = perron_path_aggregate(&p->path);
+
+	if (all.cumulative == p->path.acked.cumulative && all.bitmap == p->path.acked.bitmap)
+		return;
+	if (p->origin) {
+		p->path.acked = all;
+		origin_release(r, p->origin, all.cumulative + 1, out);
+		if (origin_is_behind(p))
+			relay_wake_at(r, now_ns);
+	} else {
+		ack_schedule(r, now_ns, p);
+	}
+}
+
+/* A client that is too far behind loses its oldest frames: it shall cost only itself. */
+static void client_lag(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		       struct perron_branch *b, struct perron_effects *out)
+{
+	uint64_t floor = p->path.high - r->cfg.client_lag_max / 2;
+	uint64_t had = b->ack.cumulative + 1 > b->floor ? b->ack.cumulative + 1 : b->floor;
+
+	PERRON_ASSERT(floor > had);
+	r->counters.drop[PERRON_DROP_CLIENT_LAG] += floor - had;
+	b->floor = floor;
+	relay_gap_send(r, now_ns, p, b, out);
+	relay_acknowledged(r, now_ns, p, out);
+	struct perron_event *event = perron_effects_event(out, 0);
+	if (!event)
+		return;
+	event->kind = PERRON_EVENT_CLIENT_LAG;
+	event->class = p->path.class;
+	event->stream = p->path.stream;
+	event->party = b->party;
+	event->sequence = floor;
+}
+
+static void clients_watch(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			  struct perron_effects *out)
+{
+	for (uint32_t i = 0; i < p->path.branch_count; i++) {
+		struct perron_branch *b = &p->path.branches[i];
+		uint64_t had = b->ack.cumulative + 1 > b->floor ? b->ack.cumulative : b->floor - 1;
+		if (b->started && (b->party.id & PERRON_CLIENT_ID) &&
+		    p->path.high > had + r->cfg.client_lag_max)
+			client_lag(r, now_ns, p, b, out);
+	}
+}
+
+static bool branch_wants(const struct perron_path *p, const struct perron_branch *b,
+			 uint64_t sequence)
+{
+	return b->started && sequence >= branch_floor(p, b) &&
+	       !perron_ack_has(&b->ack, sequence);
+}
+
+/* Sends one frame to each branch that lacks it; `flags`: LAST if it is of no use afterwards. */
+static uint32_t fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			uint64_t sequence, uint64_t handle, uint8_t frame_flags, bool last,
+			struct perron_effects *out)
+{
+	struct perron_effect *latest = NULL;
+	uint32_t sent = 0;
+
+	for (uint32_t i = 0; i < p->path.branch_count; i++) {
+		struct perron_branch *b = &p->path.branches[i];
+		struct perron_hop hop;
+		if (!branch_wants(&p->path, b, sequence))
+			continue;
+		if (!relay_hop(r, now_ns, &b->party, &hop)) {
+			relay_drop(r, PERRON_DROP_NO_LINK);
+			continue;
+		}
+		hop.class = p->path.class;
+		hop.flags = frame_flags;
+		uint32_t before = out->count;
+		perron_effects_forward(out, handle, b->party.endpoint, p->path.class, &hop, 0);
+		if (out->count == before) {
+			relay_drop(r, PERRON_DROP_EFFECTS_FULL);
+			continue;
+		}
+		latest = &out->items[before];
+		b->forwarded++;
+		sent++;
+	}
+	if (latest && last)
+		latest->flags |= PERRON_EFFECT_LAST;
+	r->counters.forwarded += sent;
+	return sent;
+}
+
+static enum perron_drop data_permit(const struct relay_path *p, const struct perron_header *header)
+{
+	if (!p || p->origin)
+		return PERRON_DROP_UNKNOWN_STREAM;
+	if (p->path.upstream != header->source)
+		return PERRON_DROP_WRONG_UPSTREAM;
+	if (!p->path.started)
+		return PERRON_DROP_EARLY;
+	return PERRON_DROP_NONE;
+}
+
+void relay_data(struct perron_relay *r, uint64_t now_ns, const struct perron_frame *frame,
+		const struct perron_header *header, struct perron_effects *out)
+{
+	struct relay_path *p = relay_path(r, header->stream, header->class);
+	enum perron_drop cause = data_permit(p, header);
+
+	if (cause != PERRON_DROP_NONE) {
+		relay_drop(r, cause);
+		return;
+	}
+	uint64_t age_ns = now_ns + r->cfg.clock_offset_ns - header->origin_ns;
+	if (header->deadline_us && (int64_t)age_ns > (int64_t)header->deadline_us * 1000) {
+		r->counters.late++;
+		p->path.late++;
+	}
+	p->path.received++;
+	if (header->sequence > p->path.high) {
+		p->path.high = header->sequence;
+		clients_watch(r, now_ns, p, out);
+	}
+	uint8_t flags = header->flags & PERRON_FLAG_RETRY;
+	if (!fan_out(r, now_ns, p, header->sequence, frame->handle, flags, true, out)) {
+		relay_drop(r, PERRON_DROP_DUPLICATE);
+		if (perron_ack_has(&p->path.acked, header->sequence))
+			ack_schedule(r, now_ns, p); /* what we said upstream was lost */
+	}
+}
+
+void relay_gap(struct perron_relay *r, uint64_t now_ns, const struct perron_header *header,
+	       struct perron_effects *out)
+{
+	struct relay_path *p = relay_path(r, header->stream, header->class);
+	enum perron_drop cause = data_permit(p, header);
+
+	if (cause != PERRON_DROP_NONE || !header->sequence) {
+		relay_drop(r, cause != PERRON_DROP_NONE ? cause : PERRON_DROP_MALFORMED);
+		return;
+	}
+	if (header->sequence <= p->path.floor) {
+		relay_drop(r, PERRON_DROP_DUPLICATE);
+		return;
+	}
+	p->path.floor = header->sequence;
+	if (p->path.high < header->sequence - 1)
+		p->path.high = header->sequence - 1;
+	for (uint32_t i = 0; i < p->path.branch_count; i++)
+		if (p->path.branches[i].started)
+			relay_gap_send(r, now_ns, p, &p->path.branches[i], out);
+	relay_acknowledged(r, now_ns, p, out);
+}
+
+void relay_ack(struct perron_relay *r, uint64_t now_ns, const struct perron_frame *frame,
+	       const struct perron_header *header, struct perron_effects *out)
+{
+	struct relay_path *p = relay_path(r, header->stream, header->class);
+	struct perron_branch *b = p ? perron_path_branch(&p->path, header->source) : NULL;
+
+	if (header->length != PERRON_ACK_SIZE) {
+		relay_drop(r, PERRON_DROP_MALFORMED);
+		return;
+	}
+	if (!b || b->party.incarnation != header->source_incarnation) {
+		relay_drop(r, p ? PERRON_DROP_WRONG_BRANCH : PERRON_DROP_UNKNOWN_STREAM);
+		return;
+	}
+	struct perron_ack ack = {
+		.cumulative = header->sequence,
+		.bitmap = perron_load64(frame->data + PERRON_HEADER_SIZE),
+	};
+	if (!perron_path_acknowledge(&p->path, b, &ack)) {
+		relay_drop(r, PERRON_DROP_IMPOSSIBLE_SEQUENCE);
+		return;
+	}
+	if (ack.cumulative + 1 < branch_floor(&p->path, b) &&
+	    now_ns - b->gap_sent_ns >= RELAY_GAP_NS)
+		relay_gap_send(r, now_ns, p, b, out);
+	relay_acknowledged(r, now_ns, p, out);
+}
+
+/* --- the origin --- */
+
+static bool path_is_asked(const struct relay_path *p)
+{
+	return p && p->origin && p->path.branch_count;
+}
+
+static enum perron_offer offer_refuse(struct perron_relay *r, enum perron_drop cause,
+				      enum perron_offer answer)
+{
+	relay_drop(r, cause);
+	return answer;
+}
+
+/* Whether every path of the stream can take `count` frames, and the tightest bound of them. */
+static enum perron_offer offer_permit(struct perron_relay *r, uint64_t age_ns,
+				      struct relay_path *const *paths, uint32_t count,
+				      uint32_t room, uint32_t *deadline_us)
+{
+	bool asked = false;
+
+	*deadline_us = 0;
+	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++) {
+		const struct relay_path *p = paths[class];
+		if (!path_is_asked(p))
+			continue;
+		asked = true;
+		uint32_t needed = count * (p->path.branch_count + 1);
+		if (!perron_origin_has_room(p->origin, count) || needed > room)
+			return offer_refuse(r, PERRON_DROP_ORIGIN_FULL, PERRON_OFFER_WOULD_BLOCK);
+		room -= needed;
+		if (p->deadline_us && (!*deadline_us || p->deadline_us < *deadline_us))
+			*deadline_us = p->deadline_us;
+	}
+	if (!asked)
+		return offer_refuse(r, PERRON_DROP_NO_SUBSCRIBER, PERRON_OFFER_NO_SUBSCRIBER);
+	if (*deadline_us && age_ns > (uint64_t)*deadline_us * 1000)
+		return offer_refuse(r, PERRON_DROP_DEADLINE, PERRON_OFFER_DEADLINE_IMPOSSIBLE);
+	return PERRON_OFFER_ACCEPTED;
+}
+
+static void frame_originate(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			    uint64_t sequence, uint64_t handle, struct perron_effects *out)
+{
+	uint64_t given = perron_origin_push(p->origin, now_ns, handle, &r->retry);
+
+	PERRON_ASSERT(given == sequence);
+	p->path.high = sequence;
+	perron_effects_hold(out, handle);
+	relay_wake_at(r, p->origin->due_ns);
+	clients_watch(r, now_ns, p, out);
+	fan_out(r, now_ns, p, sequence, handle, 0, false, out);
+}
+
+enum perron_offer perron_relay_offer(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
+				     uint64_t stamp_ns, const struct perron_frame *frames,
+				     uint32_t count, bool traced, struct perron_effects *out)
+{
+	PERRON_ASSERT(count > 0 && count <= PERRON_FRAGMENT_COUNT_MAX);
+	struct relay_stream *s = stream ? relay_stream(r, stream) : NULL;
+	struct relay_path *paths[PERRON_CLASS_NORMAL + 1];
+	uint32_t room = out->capacity - PERRON_EFFECT_RESERVE(out->capacity) - out->count;
+	uint32_t deadline_us;
+
+	r->counters.offered++;
+	if (!s)
+		return offer_refuse(r, PERRON_DROP_UNKNOWN_STREAM, PERRON_OFFER_UNKNOWN_STREAM);
+	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
+		paths[class] = relay_path(r, stream, class);
+	enum perron_offer answer =
+		offer_permit(r, now_ns - stamp_ns, paths, count, room, &deadline_us);
+	if (answer != PERRON_OFFER_ACCEPTED)
+		return answer;
+	for (uint32_t i = 0; i < count; i++) {
+		struct perron_header header = {
+			.type = PERRON_TYPE_DATA,
+			.class = PERRON_CLASS_NORMAL,
+			.flags = traced ? PERRON_FLAG_TRACE : 0,
+			.fragment_index = (uint8_t)i,
+			.fragment_count = (uint8_t)count,
+			.length = (uint16_t)(frames[i].length - PERRON_HEADER_SIZE),
+			.overlay = r->cfg.overlay,
+			.stream = stream,
+			.sequence = s->next,
+			.origin_ns = stamp_ns + r->cfg.clock_offset_ns,
+			.deadline_us = deadline_us,
+		};
+		(void)perron_frame_encode(frames[i].data, &header);
+		for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
+			if (path_is_asked(paths[class]))
+				frame_originate(r, now_ns, paths[class], s->next,
+						frames[i].handle, out);
+		s->next++;
+	}
+	return PERRON_OFFER_ACCEPTED;
+}
+
+/* Tries used up: this frame and all before it will not come any more. */
+static void origin_abandon(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			   uint64_t sequence, struct perron_effects *out)
+{
+	for (uint64_t s = p->origin->first; s <= sequence; s++)
+		if (!perron_ack_has(&p->path.acked, s))
+			relay_drop(r, PERRON_DROP_ABANDONED);
+	p->path.floor = sequence + 1;
+	for (uint32_t i = 0; i < p->path.branch_count; i++)
+		if (p->path.branches[i].started)
+			relay_gap_send(r, now_ns, p, &p->path.branches[i], out);
+	relay_acknowledged(r, now_ns, p, out);
+	struct perron_event *event = perron_effects_event(out, 0);
+	if (!event)
+		return;
+	event->kind = PERRON_EVENT_ABANDONED;
+	event->class = p->path.class;
+	event->stream = p->path.stream;
+	event->sequence = sequence;
+}
+
+static void origin_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			uint32_t *retry_budget, struct perron_effects *out)
+{
+	origin_release(r, p->origin, p->path.acked.cumulative + 1, out);
+	if (p->origin->due_ns > now_ns)
+		return;
+	uint64_t cursor = p->origin->first;
+	while (*retry_budget) {
+		bool exhausted = false;
+		const struct perron_origin_frame *f =
+			perron_origin_retry(p->origin, now_ns, &p->path.acked, &r->retry,
+					    &cursor, &exhausted);
+		if (!f)
+			return;
+		if (exhausted) {
+			origin_abandon(r, now_ns, p, cursor, out);
+		} else {
+			r->counters.retried++;
+			fan_out(r, now_ns, p, cursor, f->handle, PERRON_FLAG_RETRY, false, out);
+		}
+		cursor++;
+		--*retry_budget;
+	}
+	p->origin->due_ns = now_ns; /* there may be more: the next tick goes on */
+}
+
+void relay_origins_drain(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out)
+{
+	for (uint32_t i = 0; i < r->cfg.origin_count_max; i++) {
+		struct perron_origin *o = &r->origins[i];
+		if (!o->draining)
+			continue;
+		origin_release(r, o, o->next, out);
+		if (o->first < o->next) {
+			relay_wake_at(r, now_ns);
+			continue;
+		}
+		o->draining = false;
+		o->window = 0;
+	}
+}
+
+static void ack_send(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		     struct perron_effects *out)
+{
+	struct perron_ack all = perron_path_aggregate(&p->path);
+	struct perron_header header =
+		path_header(r, now_ns, &p->path, PERRON_TYPE_ACK, all.cumulative);
+	struct perron_link *upstream = relay_link(r, p->path.upstream);
+	uint8_t payload[PERRON_ACK_SIZE];
+
+	p->path.ack_due = false;
+	if (!upstream)
+		return; /* housekeeping finds another; its answer starts us from what we have */
+	header.length = PERRON_ACK_SIZE;
+	perron_store64(payload, all.bitmap);
+	if (relay_send(r, now_ns, &upstream->party, &header, payload, out))
+		p->path.acked = all;
+}
+
+void relay_path_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		     uint32_t *retry_budget, struct perron_effects *out)
+{
+	if (p->origin)
+		origin_tick(r, now_ns, p, retry_budget, out);
+	else if (p->path.ack_due && p->path.ack_due_ns <= now_ns)
+		ack_send(r, now_ns, p, out);
+}
+
+uint64_t relay_path_deadline_ns(const struct relay_path *p)
+{
+	if (!p->path.used)
+		return UINT64_MAX;
+	if (p->origin)
+		return origin_is_behind(p) ? 0 : p->origin->due_ns;
+	return p->path.ack_due ? p->path.ack_due_ns : UINT64_MAX;
+}
+
+void relay_path_close(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
+{
+	struct perron_branch *branches = p->path.branches;
+
+	if (p->origin) {
+		p->origin->draining = true;
+		relay_wake_at(r, now_ns);
+	}
+	(void)perron_map_remove(&r->path_by_key,
+				(uint64_t)p->path.stream << 8 | p->path.class);
+	*p = (struct relay_path){.path = {.branches = branches}};
+}

@@ -1,0 +1,169 @@
+#include "overlay/link.h"
+
+#include <string.h>
+
+#define WINDOW_SIZE 64
+
+/* Sequence numbers are compared as serial numbers: a is after b. */
+static int32_t serial_distance(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b);
+}
+
+void perron_link_open(struct perron_link *l, uint64_t now_ns, const struct perron_party *party)
+{
+	memset(l, 0, sizeof(*l));
+	l->party = *party;
+	l->state = PERRON_LINK_OPENING;
+	l->tx_sequence = (uint32_t)(now_ns >> 10) | 1u;
+	l->acked = l->tx_sequence;
+	l->opened_ns = now_ns;
+	l->last_heard_ns = now_ns;
+	l->ack_progress_ns = now_ns;
+}
+
+static bool window_hear(struct perron_link *l, uint32_t sequence)
+{
+	if (!l->heard) {
+		l->heard = true;
+		l->rx_sequence = sequence;
+		l->rx_window = 1;
+		return true;
+	}
+	int32_t ahead = serial_distance(sequence, l->rx_sequence);
+	if (ahead > 0) {
+		l->rx_window = ahead < WINDOW_SIZE ? l->rx_window << ahead | 1u : 1u;
+		l->rx_sequence = sequence;
+		l->lost += (uint64_t)ahead - 1;
+		return true;
+	}
+	uint64_t behind = (uint64_t)-(int64_t)ahead;
+	if (behind >= WINDOW_SIZE || (l->rx_window >> behind & 1u))
+		return false;
+	l->rx_window |= UINT64_C(1) << behind;
+	if (l->lost)
+		l->lost--;
+	return true;
+}
+
+static void ack_hear(struct perron_link *l, uint64_t now_ns, uint32_t ack)
+{
+	bool is_ours = serial_distance(l->tx_sequence, ack) >= 0;
+
+	if (!ack || !is_ours || serial_distance(ack, l->acked) <= 0)
+		return;
+	l->acked = ack;
+	l->answered = true;
+	l->ack_progress_ns = now_ns;
+}
+
+bool perron_link_hear(struct perron_link *l, uint64_t now_ns, const struct perron_header *header)
+{
+	if (!window_hear(l, header->link_sequence))
+		return false;
+	ack_hear(l, now_ns, header->link_ack);
+	l->last_heard_ns = now_ns;
+	l->gap_ns_max = 0;
+	l->received++;
+	return true;
+}
+
+bool perron_link_beat_read(struct perron_link *l, uint64_t now_ns, const uint8_t *payload,
+			   uint32_t size)
+{
+	if (size != PERRON_BEAT_SIZE)
+		return false;
+	uint64_t echo = perron_load64(payload + 8);
+	uint64_t held = perron_load64(payload + 16);
+	l->echo_ns = perron_load64(payload);
+	l->echo_received_ns = now_ns;
+	/* The echo is our own clock come back; nonsense from outside gives no round trip. */
+	if (echo < l->opened_ns || echo > now_ns || held > now_ns - echo)
+		return true;
+	l->round_trip_ns_last = now_ns - echo - held;
+	if (!l->round_trip_ns_min || l->round_trip_ns_last < l->round_trip_ns_min)
+		l->round_trip_ns_min = l->round_trip_ns_last ? l->round_trip_ns_last : 1;
+	return true;
+}
+
+void perron_link_beat_write(const struct perron_link *l, uint64_t now_ns, uint8_t *payload)
+{
+	perron_store64(payload, now_ns);
+	perron_store64(payload + 8, l->echo_ns);
+	perron_store64(payload + 16, l->echo_ns ? now_ns - l->echo_received_ns : 0);
+}
+
+bool perron_link_is_proven(const struct perron_link *l)
+{
+	return l->heard && l->answered;
+}
+
+void perron_link_hop(struct perron_link *l, uint64_t now_ns, uint32_t peer, uint32_t incarnation,
+		     struct perron_hop *hop)
+{
+	/* The one-way watch starts with the first frame that is not acknowledged. */
+	if (l->acked == l->tx_sequence)
+		l->ack_progress_ns = now_ns;
+	if (++l->tx_sequence == 0)
+		l->tx_sequence = 1;
+	l->last_sent_ns = now_ns;
+	*hop = (struct perron_hop){
+		.source = peer,
+		.source_incarnation = incarnation,
+		.destination = l->party.id,
+		.destination_incarnation = l->party.incarnation,
+		.link_sequence = l->tx_sequence,
+		.link_ack = l->heard ? l->rx_sequence : 0,
+	};
+}
+
+/* A judge that stood still for a good part of the time-out could not have heard anything. */
+static uint64_t silence_allowed(const struct perron_link *l, uint64_t timeout_ns)
+{
+	return l->gap_ns_max > timeout_ns / 4 ? timeout_ns + l->gap_ns_max : timeout_ns;
+}
+
+bool perron_link_judge(struct perron_link *l, uint64_t now_ns, uint64_t gap_ns,
+		       uint64_t timeout_ns, struct perron_evidence *evidence)
+{
+	PERRON_ASSERT(l->state == PERRON_LINK_OPENING || l->state == PERRON_LINK_UP);
+	if (gap_ns > l->gap_ns_max)
+		l->gap_ns_max = gap_ns;
+	uint64_t allowed = silence_allowed(l, timeout_ns);
+	bool silent = now_ns - l->last_heard_ns > allowed;
+	bool unheard = l->acked != l->tx_sequence && now_ns - l->ack_progress_ns > allowed;
+	if (!silent && !unheard)
+		return false;
+	*evidence = (struct perron_evidence){
+		.last_heard_ns = now_ns - l->last_heard_ns,
+		.expected_ns = allowed,
+		.own_gap_ns = l->gap_ns_max,
+		.one_way = !silent,
+	};
+	l->state = PERRON_LINK_DOWN;
+	return true;
+}
+
+uint64_t perron_link_deadline_ns(const struct perron_link *l, uint64_t interval_ns,
+				 uint64_t timeout_ns)
+{
+	if (l->state != PERRON_LINK_OPENING && l->state != PERRON_LINK_UP)
+		return UINT64_MAX;
+	uint64_t allowed = silence_allowed(l, timeout_ns);
+	uint64_t due = l->last_sent_ns + interval_ns;
+	if (l->last_heard_ns + allowed + 1 < due)
+		due = l->last_heard_ns + allowed + 1;
+	if (l->acked != l->tx_sequence && l->ack_progress_ns + allowed + 1 < due)
+		due = l->ack_progress_ns + allowed + 1;
+	return due;
+}
+
+void perron_link_check(const struct perron_link *l)
+{
+	if (l->state == PERRON_LINK_FREE)
+		return;
+	PERRON_ASSERT(l->party.id != 0);
+	PERRON_ASSERT(serial_distance(l->tx_sequence, l->acked) >= 0);
+	PERRON_ASSERT(!l->heard || (l->rx_window & 1u));
+	PERRON_ASSERT(l->state != PERRON_LINK_UP || perron_link_is_proven(l));
+}

@@ -1,0 +1,252 @@
+/* P3's sensors: advertised towards the root and to the coordinator, searched for the same way. */
+#include "overlay/p3_private.h"
+
+/* A change is passed on after this, so that a burst of them goes in one frame. */
+#define ADVERTISE_SOON_NS (2 * P3_MS)
+/* Steps of a search: through each cell's coordinator and its parent. */
+#define SEARCH_TTL (2 * PERRON_LEVEL_COUNT_MAX + 2)
+#define SEARCH_NS  (1000 * P3_MS)
+
+void p3_advertise_soon(struct perron_overlay *o, uint64_t now_ns)
+{
+	if (o->advertise_at_ns > now_ns + ADVERTISE_SOON_NS)
+		o->advertise_at_ns = now_ns + ADVERTISE_SOON_NS;
+}
+
+static void advertise_flush(struct perron_overlay *o, const struct perron_party *to,
+			    struct perron_advertise *batch, struct perron_effects *out)
+{
+	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX];
+
+	if (!batch->count)
+		return;
+	p3_send(o, to, PERRON_TYPE_ADVERTISE, payload, perron_advertise_write(payload, batch), out);
+	batch->count = 0;
+}
+
+/* All that is attached here or below, to one neighbour. */
+static void advertise_to(struct perron_overlay *o, const struct perron_party *to, bool lateral,
+			 struct perron_effects *out)
+{
+	struct perron_advertise batch = {.lateral = lateral};
+
+	for (uint32_t i = 0; i < o->directory.count; i++) {
+		const struct perron_directory_entry *e = &o->directory.entries[i];
+		if (e->lateral)
+			continue;
+		batch.items[batch.count++] = e->sensor;
+		if (batch.count == PERRON_ADVERTISE_COUNT_MAX)
+			advertise_flush(o, to, &batch, out);
+	}
+	advertise_flush(o, to, &batch, out);
+}
+
+static void searches_expire(struct perron_overlay *o, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < P3_SEARCH_COUNT_MAX; i++)
+		if (o->searches[i].nonce && o->searches[i].expires_ns <= now_ns)
+			o->searches[i].nonce = 0; /* the client asks again */
+}
+
+void p3_directory_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effects *out)
+{
+	if (o->advertise_at_ns > now_ns)
+		return;
+	o->advertise_at_ns = now_ns + o->cfg.lease_ns / 4;
+	searches_expire(o, now_ns);
+	perron_directory_expire(&o->directory, now_ns);
+	o->stamp++;
+	for (uint32_t i = 0; i < o->directory.count; i++)
+		if (!o->directory.entries[i].via)
+			o->directory.entries[i].sensor.stamp = o->stamp;
+	if (!o->has_position)
+		return;
+	struct p3_neighbour *parent = p3_parent(o);
+	if (parent)
+		advertise_to(o, &parent->party, false, out);
+	struct p3_neighbour *coordinator = p3_neighbour(o, p3_cell_coordinator(o));
+	if (coordinator)
+		advertise_to(o, &coordinator->party, true, out);
+}
+
+void p3_advertise(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event)
+{
+	struct perron_advertise message;
+
+	if (!perron_advertise_read(event->payload, event->payload_size, &message)) {
+		p3_drop(o, PERRON_DROP_MALFORMED);
+		return;
+	}
+	struct p3_neighbour *from = p3_neighbour_of(
+		o, event, message.lateral ? PERRON_ROLE_SIBLING : PERRON_ROLE_CHILD);
+	if (!from)
+		return;
+	for (uint32_t i = 0; i < message.count; i++) {
+		enum perron_directory_change change = perron_directory_learn(
+			&o->directory, &message.items[i], from->party.id, message.lateral,
+			now_ns + o->cfg.lease_ns);
+		if (change == PERRON_DIRECTORY_REFUSED)
+			p3_drop(o, PERRON_DROP_DUPLICATE);
+		if (change != PERRON_DIRECTORY_NEW)
+			continue;
+		p3_path_stir(o, now_ns, perron_stream_id(message.items[i].name));
+		if (!message.lateral)
+			p3_advertise_soon(o, now_ns);
+		p3_changed(o);
+	}
+}
+
+/* --- discovery --- */
+
+/* Who is asked next: the cell's coordinator, then a parent; NULL at the root's coordinator. */
+static struct p3_neighbour *search_next(struct perron_overlay *o)
+{
+	struct p3_neighbour *coordinator = p3_neighbour(o, p3_cell_coordinator(o));
+
+	return coordinator ? coordinator : p3_parent(o);
+}
+
+static void discover_answer(struct perron_overlay *o, const struct perron_discover *query,
+			    uint8_t verdict, const struct perron_directory_entry *e,
+			    struct perron_effects *out)
+{
+	struct perron_discover_reply reply = {.nonce = query->nonce, .verdict = verdict};
+	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX];
+
+	memcpy(reply.name, query->name, sizeof(reply.name));
+	if (e) {
+		reply.owner = e->sensor.owner;
+		reply.holder = e->lateral ? e->via : o->cfg.peer;
+	}
+	p3_send(o, &query->asker, PERRON_TYPE_DISCOVER_REPLY, payload,
+		perron_discover_reply_write(payload, &reply), out);
+}
+
+/* What a root coordinator says of a sensor that it does not know. */
+static uint8_t unknown_verdict(const struct perron_overlay *o, uint64_t now_ns)
+{
+	return o->reigning && now_ns >= o->grace_until_ns ? PERRON_VERDICT_UNKNOWN_SENSOR
+							  : PERRON_VERDICT_WAIT;
+}
+
+void p3_discover(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
+		 struct perron_effects *out)
+{
+	struct perron_discover query;
+	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX];
+
+	if (!p3_neighbour_of(o, event, PERRON_ROLE_SIBLING | PERRON_ROLE_CHILD))
+		return;
+	if (!perron_discover_read(event->payload, event->payload_size, &query) || !query.ttl) {
+		p3_drop(o, PERRON_DROP_MALFORMED);
+		return;
+	}
+	const struct perron_directory_entry *e =
+		perron_directory_find(&o->directory, perron_stream_id(query.name), query.name);
+	if (e) {
+		discover_answer(o, &query, PERRON_VERDICT_OK, e, out);
+		return;
+	}
+	struct p3_neighbour *next = search_next(o);
+	if (!next || query.ttl == 1) {
+		discover_answer(o, &query, unknown_verdict(o, now_ns), NULL, out);
+		return;
+	}
+	query.ttl--;
+	p3_send(o, &next->party, PERRON_TYPE_DISCOVER, payload,
+		perron_discover_write(payload, &query), out);
+}
+
+static void client_answer(struct perron_overlay *o, const struct perron_party *client,
+			  const struct perron_subscribe *subscribe, uint8_t verdict,
+			  const struct perron_portal *redirect, struct perron_effects *out)
+{
+	struct perron_subscribe_reply reply = {
+		.nonce = subscribe->nonce,
+		.verdict = verdict,
+		.class = subscribe->class,
+		.stream = perron_stream_id(subscribe->name),
+	};
+
+	if (redirect)
+		reply.redirect = *redirect;
+	p3_subscribe_reply(o, client, &reply, out);
+}
+
+void p3_search(struct perron_overlay *o, uint64_t now_ns, const struct perron_party *client,
+	       const struct perron_subscribe *subscribe, struct perron_effects *out)
+{
+	struct p3_neighbour *next = search_next(o);
+	struct p3_search *free = NULL;
+	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX];
+
+	if (!next) {
+		client_answer(o, client, subscribe, unknown_verdict(o, now_ns), NULL, out);
+		return;
+	}
+	for (uint32_t i = 0; i < P3_SEARCH_COUNT_MAX; i++) {
+		struct p3_search *s = &o->searches[i];
+		bool is_same = s->nonce && s->client.id == client->id &&
+			       s->subscribe.nonce == subscribe->nonce;
+		if (is_same || (!free && !s->nonce))
+			free = s;
+		if (is_same)
+			break;
+	}
+	if (!free) {
+		client_answer(o, client, subscribe, PERRON_VERDICT_WAIT, NULL, out);
+		return;
+	}
+	*free = (struct p3_search){
+		.nonce = (uint32_t)perron_random_next(&o->random) | 1u,
+		.client = *client,
+		.subscribe = *subscribe,
+		.expires_ns = now_ns + SEARCH_NS,
+	};
+	struct perron_discover query = {
+		.asker = p3_self(o),
+		.nonce = free->nonce,
+		.ttl = SEARCH_TTL,
+	};
+	memcpy(query.name, subscribe->name, sizeof(query.name));
+	p3_send(o, &next->party, PERRON_TYPE_DISCOVER, payload,
+		perron_discover_write(payload, &query), out);
+}
+
+/* Through which root peer a client reaches what `holder` knows. */
+static const struct perron_portal *portal_for(const struct perron_overlay *o, uint32_t holder)
+{
+	for (uint32_t i = 0; i < o->cfg.portal_count; i++)
+		if (o->cfg.portal[i].peer == holder)
+			return &o->cfg.portal[i];
+	return NULL;
+}
+
+void p3_discover_reply(struct perron_overlay *o, uint64_t now_ns,
+		       const struct perron_event *event, struct perron_effects *out)
+{
+	struct perron_discover_reply reply;
+	struct p3_search *s = NULL;
+
+	if (!perron_discover_reply_read(event->payload, event->payload_size, &reply)) {
+		p3_drop(o, PERRON_DROP_MALFORMED);
+		return;
+	}
+	for (uint32_t i = 0; i < P3_SEARCH_COUNT_MAX; i++)
+		if (o->searches[i].nonce && o->searches[i].nonce == reply.nonce)
+			s = &o->searches[i];
+	if (!s || s->expires_ns <= now_ns) {
+		p3_drop(o, PERRON_DROP_DUPLICATE);
+		return;
+	}
+	uint8_t verdict = reply.verdict;
+	const struct perron_portal *redirect = NULL;
+	if (verdict == PERRON_VERDICT_OK) {
+		redirect = reply.holder == o->cfg.peer ? NULL : portal_for(o, reply.holder);
+		verdict = redirect ? PERRON_VERDICT_REDIRECT : PERRON_VERDICT_WAIT;
+	} else if (verdict != PERRON_VERDICT_UNKNOWN_SENSOR) {
+		verdict = PERRON_VERDICT_WAIT;
+	}
+	client_answer(o, &s->client, &s->subscribe, verdict, redirect, out);
+	s->nonce = 0;
+}
