@@ -116,15 +116,18 @@ static bool dial(void)
 	return recv(telemetry, answer, sizeof(answer), 0) > 0; /* its greeting */
 }
 
+static char directory[] = "/tmp/perron-telemetry-XXXXXX";
+static char runtime[256];
+
 /* EAL leaves its runtime directory behind. */
-static void remove_directories(const char *top, const char *runtime)
+static void remove_directories(void)
 {
 	char path[256];
 
 	rmdir(runtime);
-	snprintf(path, sizeof(path), "%s/dpdk", top);
+	snprintf(path, sizeof(path), "%s/dpdk", directory);
 	rmdir(path);
-	rmdir(top);
+	rmdir(directory);
 }
 
 int main(void)
@@ -135,10 +138,13 @@ int main(void)
 	    cmocka_unit_test(long_lists_go_on_where_next_says),
 	    cmocka_unit_test(a_stopped_station_says_so),
 	};
-	char prefix[64], directory[] = "/tmp/perron-telemetry-XXXXXX", error[256];
+	char prefix[64], error[256];
 
 	snprintf(prefix, sizeof(prefix), "--file-prefix=perron-unit-%d", getpid());
 	if (!mkdtemp(directory) || setenv("RUNTIME_DIRECTORY", directory, 1))
+		return CANNOT_RUN;
+	/* Before the EAL: what is registered first runs last, after telemetry has gone. */
+	if (atexit(remove_directories))
 		return CANNOT_RUN;
 	char *arguments[] = {"telemetry_test", prefix, "--no-huge", "--no-pci",	    "-m", "64",
 			     "--no-shconf",    "-l",   "0",	    "--log-level=4"};
@@ -152,10 +158,8 @@ int main(void)
 	if (!dial())
 		return CANNOT_RUN;
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	char runtime[256];
 	snprintf(runtime, sizeof(runtime), "%s", rte_eal_get_runtime_dir());
 	close(telemetry);
 	rte_eal_cleanup();
-	remove_directories(directory, runtime);
 	return failed;
 }

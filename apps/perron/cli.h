@@ -1,0 +1,82 @@
+/*
+ * The command line: one subcommand a question. It links no DPDK and runs on any Linux host; all but
+ * `config` and `subscribe` ask a station on this machine over its command socket.
+ */
+#ifndef PERRON_APPS_PERRON_CLI_H
+#define PERRON_APPS_PERRON_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Exit codes; perron.1 lists them. */
+enum cli_exit {
+	CLI_OK,
+	CLI_FAILED,	 /* the answer is an error, or what was checked is wrong */
+	CLI_USAGE,	 /* unknown subcommand or option */
+	CLI_NOT_RUNNING, /* no station answers */
+};
+
+/* What every subcommand may be told. */
+struct cli {
+	bool json;
+	const char *socket;  /* --socket; NULL: found */
+	const char *station; /* --station; NULL: the only one */
+	int argument_count;  /* what stands after the subcommand and its options */
+	char **arguments;
+};
+
+/* connection.c: asks a station. Errors are said on stderr; the result is then NULL. */
+
+struct cli_connection {
+	int fd;
+	size_t size; /* bytes of `line` that were received */
+	size_t room;
+	char *line;
+};
+
+/* CLI_OK, or what to exit with. */
+int cli_connect(struct cli_connection *connection, const struct cli *cli);
+json_t *cli_ask(struct cli_connection *connection, const char *command);
+/* All pages of a list as one reply. */
+json_t *cli_ask_list(struct cli_connection *connection, const char *command);
+void cli_disconnect(struct cli_connection *connection);
+
+/* table.c: aligned columns. A header that starts with '>' is aligned to the right. */
+
+struct cli_table {
+	size_t column_count;
+	size_t cell_count;
+	size_t cell_room;
+	char **cells;
+};
+
+void cli_table_init(struct cli_table *table, size_t column_count, const char *const *headers);
+__attribute__((format(printf, 2, 3))) void cli_table_add(struct cli_table *table,
+							 const char *format, ...);
+/* Prints and frees. */
+void cli_table_print(struct cli_table *table, FILE *out);
+
+/* Nanoseconds as people read them: 12ms, 1.5s, 90us; "-" for null. */
+const char *cli_duration(const json_t *value, char *out, size_t out_size);
+#define CLI_DURATION_SIZE 24
+/* A member as text: numbers, strings; "-" for null or missing. Lives until the 16th next call. */
+const char *cli_text(const json_t *object, const char *key);
+
+/* views.c, tree.c: a reply as text. */
+void cli_view_status(const json_t *reply, FILE *out);
+void cli_view_tree(const json_t *reply, FILE *out);
+void cli_view_peers(const json_t *reply, FILE *out);
+void cli_view_streams(const json_t *reply, FILE *out);
+void cli_view_sensors(const json_t *reply, FILE *out);
+void cli_view_cores(const json_t *reply, FILE *out);
+void cli_view_drops(const json_t *reply, FILE *out);
+
+/* Subcommands with a file of their own; they return what to exit with. */
+int cli_top(const struct cli *cli);
+int cli_config(const struct cli *cli);
+int cli_subscribe(const struct cli *cli);
+
+#endif

@@ -1,0 +1,143 @@
+#!/bin/bash
+# The command line against a fake station: usage: cli_test.sh PERRON FAKE_STATION SOURCE_DIRECTORY
+perron=$(realpath "$1") fake=$(realpath "$2") source=$3
+here=$(mktemp -d) failed=0 station=''
+export PERRON_RUN_DIRECTORY=$here/run LC_ALL=C.UTF-8
+trap 'exec 3>&-; [ -z "$station" ] || wait "$station"; rm -rf "$here"' EXIT
+
+# expect WHAT EXIT-CODE COMMAND...: runs it; its output is then in $out and $err
+expect()
+{
+	local what=$1 code=$2
+	shift 2
+	"$@" >"$here/out" 2>"$here/err" </dev/null
+	local got=$?
+	out=$(cat "$here/out") err=$(cat "$here/err")
+	[ "$got" -eq "$code" ] || fail "$what: exit $got instead of $code" "$out" "$err"
+}
+
+fail() { echo "FAILED: $1"; shift; printf '%s\n' "$@"; failed=1; }
+has() { [[ $1 == *"$2"* ]] || fail "missing: $2" "$1"; }
+is() { [ "$1" = "$2" ] || fail "expected:" "$2" "but got:" "$1"; }
+
+start() # NAME [PEERS]
+{
+	mkfifo "$here/in" "$here/ready"
+	"$fake" "$PERRON_RUN_DIRECTORY/$1.sock" ${2:+"$2"} <"$here/in" >"$here/ready" &
+	station=$!
+	exec 3>"$here/in"
+	read -r _ <"$here/ready"
+	rm "$here/in" "$here/ready"
+}
+
+stop() { exec 3>&-; wait "$station"; station=''; }
+
+# without a station
+expect 'no arguments' 2 "$perron"
+expect 'help' 0 "$perron" help
+has "$out" 'checks a descriptor'
+expect 'version' 0 "$perron" --version
+[[ $out =~ ^perron\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "no version: $out"
+for subcommand in status tree peers streams sensors cores drops top config; do
+	expect "$subcommand --help" 0 "$perron" $subcommand --help
+	has "$out" "usage: perron $subcommand"
+done
+expect 'unknown subcommand' 2 "$perron" frobnicate
+has "$err" "no subcommand 'frobnicate'"
+expect 'unknown option' 2 "$perron" status --loud
+expect 'stray argument' 2 "$perron" status alpha
+expect 'no station' 3 "$perron" status
+has "$err" 'no station runs here'
+has "$err" 'perrond -- --config STATION.yaml'
+expect 'no such station' 3 "$perron" status --station beta
+has "$err" "no station runs at $PERRON_RUN_DIRECTORY/beta.sock"
+
+# with one
+start alpha
+expect 'status' 0 "$perron" status
+has "$out" 'station     alpha: running for 1h02m'
+has "$out" 'peers       1 of 2 joined'
+has "$out" 'dropped frames 4'
+expect 'status by name' 0 "$perron" status --station alpha
+expect 'status by path' 0 "$perron" status --socket "$PERRON_RUN_DIRECTORY/alpha.sock" --json
+has "$out" '{"ok":true,"station":"alpha"'
+expect 'tree' 0 "$perron" tree
+is "$out" "0  (root cell)
+│  0#0  peer 1  10.0.0.1  coordinator  here
+│  0#1  peer 2  10.0.0.2
+├─ 0.0
+│  │  0.0#0  peer 10  10.0.0.10  coordinator  1 sensor
+│  └─ 0.0.1
+│        0.0.1#0  peer 12  10.0.0.12  coordinator  3 sensors  LOST
+└─ 0.1
+      0.1#0  peer 11  10.0.0.11  coordinator  2 sensors
+without a position: peer 13 (10.0.0.13)"
+LC_ALL=C expect 'plain tree' 0 "$perron" tree
+has "$out" '|- 0.0'
+expect 'peers' 0 "$perron" peers
+has "$out" 'peer 2 suspected 101 1.0s ago: silent for 251ms, expected within 250ms, own longest gap 80us'
+expect 'drops' 0 "$perron" drops
+is "$out" "FRAMES  CAUSE         PEER  STREAM
+     3  header-check     -       -
+     1  deadline         1    4660"
+expect 'cores' 0 "$perron" cores
+has "$out" '12.3%'
+expect 'streams' 0 "$perron" streams
+has "$out" 'gps/roof  alarm  relay'
+expect 'sensors' 0 "$perron" sensors
+has "$out" 'gps/roof reads 41.1490000 N'
+has "$out" 'track: bad ? byte'
+for subcommand in status tree peers streams sensors cores drops; do
+	expect "$subcommand --json" 0 "$perron" $subcommand --json
+	[ "$(wc -l <"$here/out")" -eq 1 ] || fail "$subcommand --json is not one line"
+done
+expect 'top until its time is up' 0 timeout --preserve-status -s TERM 2 "$perron" top
+has "$out" 'station     alpha'
+expect 'a full disk' 1 bash -c "'$perron' status >/dev/full"
+"$fake" "$PERRON_RUN_DIRECTORY/alpha.sock" </dev/null 2>"$here/err" && fail 'a second station started'
+has "$(cat "$here/err")" 'another perrond runs: pid'
+
+# completion
+complete_words()
+{
+	PATH=$here/bin:$PATH bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _perron
+		printf "%s\n" "${COMPREPLY[@]}"' - "$source/apps/perron/completion/perron" "$@"
+}
+mkdir "$here/bin" && ln -s "$perron" "$here/bin/perron"
+is "$(complete_words perron st)" $'status\nstreams'
+is "$(complete_words perron status --j)" '--json'
+is "$(complete_words perron status --station '')" 'alpha'
+is "$(complete_words perron subscribe '' | grep -v -- --)" $'gps/roof\ntrack'
+is "$(complete_words perron subscribe gps/roof --class a)" 'alarm'
+is "$(complete_words perron config s)" 'show-effective'
+stop
+[ ! -e "$PERRON_RUN_DIRECTORY/alpha.sock" ] || fail 'the socket was left behind'
+
+# pages
+start many 300
+expect 'all pages' 0 "$perron" peers --json
+is "$(grep -o '"joined_after_ns"' "$here/out" | wc -l)" 300
+stop
+
+# descriptors
+cat >"$here/s.yaml" <<END
+overlay:
+  portal: [{peer: 1, address: 10.0.0.1}]
+station: {name: alpha, address: 10.0.0.1/24}
+peers: [{id: 1}]
+END
+expect 'config check' 0 "$perron" config check "$here/s.yaml"
+has "$out" 'good: station alpha, 1 peers'
+expect 'config show-effective' 0 "$perron" config show-effective "$here/s.yaml"
+has "$out" "name: alpha"
+has "$out" "# from $here/s.yaml:3"
+has "$out" '# default'
+echo 'sensors: [{name: a, peer: 1, driver: seral}]' >>"$here/s.yaml"
+expect 'unknown sensor driver' 1 "$perron" config check "$here/s.yaml"
+is "$err" "$here/s.yaml:5:38: unknown driver 'seral'; expected 'serial' (did you mean it?)"
+expect 'the same as JSON' 1 "$perron" config check "$here/s.yaml" --json
+has "$out" '"ok":false'
+expect 'no file' 1 "$perron" config check "$here/none.yaml"
+expect 'no action' 2 "$perron" config
+
+exit $failed
