@@ -16,14 +16,14 @@ struct speed {
 };
 
 static const struct speed speeds[] = {
-	{50, B50},	     {75, B75},		  {110, B110},	       {134, B134},
-	{150, B150},	     {200, B200},	  {300, B300},	       {600, B600},
-	{1200, B1200},	     {1800, B1800},	  {2400, B2400},       {4800, B4800},
-	{9600, B9600},	     {19200, B19200},	  {38400, B38400},     {57600, B57600},
-	{115200, B115200},   {230400, B230400},	  {460800, B460800},   {500000, B500000},
-	{576000, B576000},   {921600, B921600},	  {1000000, B1000000}, {1152000, B1152000},
-	{1500000, B1500000}, {2000000, B2000000}, {2500000, B2500000}, {3000000, B3000000},
-	{3500000, B3500000}, {4000000, B4000000},
+    {50, B50},		 {75, B75},	      {110, B110},	   {134, B134},
+    {150, B150},	 {200, B200},	      {300, B300},	   {600, B600},
+    {1200, B1200},	 {1800, B1800},	      {2400, B2400},	   {4800, B4800},
+    {9600, B9600},	 {19200, B19200},     {38400, B38400},	   {57600, B57600},
+    {115200, B115200},	 {230400, B230400},   {460800, B460800},   {500000, B500000},
+    {576000, B576000},	 {921600, B921600},   {1000000, B1000000}, {1152000, B1152000},
+    {1500000, B1500000}, {2000000, B2000000}, {2500000, B2500000}, {3000000, B3000000},
+    {3500000, B3500000}, {4000000, B4000000},
 };
 
 static const struct speed *speed_find(uint32_t bits_per_s)
@@ -115,7 +115,8 @@ static int tty_configure(int fd, const struct perron_tty_config *config, char *e
 	if (tcgetattr(fd, &t) < 0)
 		return tty_fail(ENOTTY, config, "is not a tty; name a serial device", error,
 				error_size);
-	/* TIOCEXCL keeps others out, but not root; the lock keeps another station out, root or not. */
+	/* TIOCEXCL keeps others out, but not root; the lock keeps another station out, root or not.
+	 */
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || ioctl(fd, TIOCEXCL) < 0)
 		return tty_fail(EBUSY, config, "is in use by another program", error, error_size);
 	termios_fill(&t, config);
@@ -140,8 +141,8 @@ int perron_tty_open(const struct perron_tty_config *config, char *error, size_t 
 		const char *what = cause == ENOENT  ? "no such tty; is the device plugged in?"
 				   : cause == EBUSY ? "is in use by another program"
 				   : cause == EACCES
-					   ? "permission denied; add the user to its group"
-					   : strerror(cause);
+				       ? "permission denied; add the user to its group"
+				       : strerror(cause);
 		return tty_fail(cause, config, what, error, error_size);
 	}
 	int result = tty_configure(fd, config, error, error_size);

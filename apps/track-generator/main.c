@@ -19,10 +19,10 @@
 #include "apps/track-generator/timetable.h"
 #include "runtime/base/assert.h"
 
-#define NS_PER_MS      1000000ull
-#define NS_PER_S       1000000000ull
-#define SPEEDUP_MAX    1000
-#define SHOW_SECONDS   600
+#define NS_PER_MS    1000000ull
+#define NS_PER_S     1000000000ull
+#define SPEEDUP_MAX  1000
+#define SHOW_SECONDS 600
 
 struct settings {
 	uint64_t seed;
@@ -113,16 +113,16 @@ static void settings_parse(int argc, char **argv, struct settings *out)
 {
 	enum { TO, SEED, SECTIONS, CYCLE, EVALUATOR, SECONDS, SPEEDUP, SHOW, HELP };
 	static const struct option options[] = {
-		{"to", required_argument, NULL, TO},
-		{"seed", required_argument, NULL, SEED},
-		{"sections", required_argument, NULL, SECTIONS},
-		{"cycle", required_argument, NULL, CYCLE},
-		{"evaluator", required_argument, NULL, EVALUATOR},
-		{"seconds", required_argument, NULL, SECONDS},
-		{"speedup", required_argument, NULL, SPEEDUP},
-		{"show", no_argument, NULL, SHOW},
-		{"help", no_argument, NULL, HELP},
-		{NULL, 0, NULL, 0},
+	    {"to", required_argument, NULL, TO},
+	    {"seed", required_argument, NULL, SEED},
+	    {"sections", required_argument, NULL, SECTIONS},
+	    {"cycle", required_argument, NULL, CYCLE},
+	    {"evaluator", required_argument, NULL, EVALUATOR},
+	    {"seconds", required_argument, NULL, SECONDS},
+	    {"speedup", required_argument, NULL, SPEEDUP},
+	    {"show", no_argument, NULL, SHOW},
+	    {"help", no_argument, NULL, HELP},
+	    {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -135,9 +135,8 @@ static void settings_parse(int argc, char **argv, struct settings *out)
 			out->section_count = (uint32_t)number_parse("sections", optarg, 1,
 								    PERRON_TIMETABLE_SECTION_MAX);
 		else if (option == CYCLE)
-			out->cycle_ms = (uint32_t)number_parse("cycle", optarg,
-							       PERRON_TRACK_CYCLE_MS_MIN,
-							       PERRON_TRACK_CYCLE_MS_MAX);
+			out->cycle_ms = (uint32_t)number_parse(
+			    "cycle", optarg, PERRON_TRACK_CYCLE_MS_MIN, PERRON_TRACK_CYCLE_MS_MAX);
 		else if (option == EVALUATOR)
 			out->evaluator = (uint32_t)number_parse("evaluator", optarg, 1, UINT32_MAX);
 		else if (option == SECONDS)
@@ -213,8 +212,8 @@ static int telegram_send(int fd, const struct settings *settings, struct perron_
 	telegram->sequence++;
 	return sendto(fd, data, size, 0, (const struct sockaddr *)&settings->to,
 		      sizeof(settings->to)) < 0
-		       ? -errno
-		       : 0;
+		   ? -errno
+		   : 0;
 }
 
 /* Sends until the time is up; returns the exit status. */
@@ -222,10 +221,10 @@ static int timetable_run(const struct settings *settings)
 {
 	struct perron_timetable t;
 	struct perron_track_telegram telegram = {
-		.evaluator = settings->evaluator,
-		.epoch = (uint32_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S),
-		.cycle_ms = (uint16_t)settings->cycle_ms,
-		.section_count = (uint8_t)settings->section_count,
+	    .evaluator = settings->evaluator,
+	    .epoch = (uint32_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S),
+	    .cycle_ms = (uint16_t)settings->cycle_ms,
+	    .section_count = (uint8_t)settings->section_count,
 	};
 	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC), elapsed_ms = 0;
 	uint64_t end_ms = settings->seconds ? settings->seconds * 1000ull : UINT64_MAX;
@@ -257,7 +256,7 @@ static int timetable_run(const struct settings *settings)
 int main(int argc, char **argv)
 {
 	struct settings settings = {
-		.seed = 1, .section_count = 8, .cycle_ms = 250, .evaluator = 1, .speedup = 1};
+	    .seed = 1, .section_count = 8, .cycle_ms = 250, .evaluator = 1, .speedup = 1};
 	struct sigaction action = {.sa_handler = stop};
 
 	settings_parse(argc, argv, &settings);

@@ -3,15 +3,15 @@
 #include <string.h>
 
 /* Trams of one to three units, and what they do on a line: 18 to 50 km/h. */
-#define AXLES_OF_UNIT     8u
-#define UNIT_COUNT_MAX    3u
-#define SPEED_MM_S_MIN    5000u
-#define SPEED_MM_S_MAX    14000u
-#define SECTION_MM_MIN    80000u
-#define SECTION_MM_MAX    400000u
-#define HEADWAY_MS_MIN    20000u
-#define HEADWAY_MS_MAX    120000u
-#define FIRST_ENTRY_MS    15000u
+#define AXLES_OF_UNIT  8u
+#define UNIT_COUNT_MAX 3u
+#define SPEED_MM_S_MIN 5000u
+#define SPEED_MM_S_MAX 14000u
+#define SECTION_MM_MIN 80000u
+#define SECTION_MM_MAX 400000u
+#define HEADWAY_MS_MIN 20000u
+#define HEADWAY_MS_MAX 120000u
+#define FIRST_ENTRY_MS 15000u
 
 static uint64_t random_next(struct perron_timetable_track *track)
 {
@@ -63,17 +63,17 @@ static void train_plan(struct perron_timetable *t, uint8_t index)
 {
 	struct perron_timetable_track *track = &t->tracks[index];
 	struct perron_timetable_train train = {
-		/* As railways number: odd one way, even the other. */
-		.number = track->last.number == 0 ? 1u + index : track->last.number + 2,
-		.track = index,
-		.axle_count = (uint16_t)(AXLES_OF_UNIT * random_between(track, 1, UNIT_COUNT_MAX)),
-		.speed_mm_s = random_between(track, SPEED_MM_S_MIN, SPEED_MM_S_MAX),
+	    /* As railways number: odd one way, even the other. */
+	    .number = track->last.number == 0 ? 1u + index : track->last.number + 2,
+	    .track = index,
+	    .axle_count = (uint16_t)(AXLES_OF_UNIT * random_between(track, 1, UNIT_COUNT_MAX)),
+	    .speed_mm_s = random_between(track, SPEED_MM_S_MIN, SPEED_MM_S_MAX),
 	};
 
-	train.enter_ms = track->last.number == 0
-				 ? random_between(track, 0, FIRST_ENTRY_MS)
-				 : track->last.enter_ms +
-					   random_between(track, HEADWAY_MS_MIN, HEADWAY_MS_MAX);
+	train.enter_ms =
+	    track->last.number == 0
+		? random_between(track, 0, FIRST_ENTRY_MS)
+		: track->last.enter_ms + random_between(track, HEADWAY_MS_MIN, HEADWAY_MS_MAX);
 	train.enter_ms += delay_needed_ms(track, &train);
 	train.leave_ms = clear_ms(track, &train, track->section_count - 1);
 	PERRON_ASSERT(track->train_count < PERRON_TIMETABLE_TRAIN_MAX);
@@ -92,8 +92,7 @@ static void trains_retire(struct perron_timetable_track *track, uint64_t now_ms)
 		gone++;
 	}
 	track->train_count -= gone;
-	memmove(track->trains, track->trains + gone,
-		track->train_count * sizeof(track->trains[0]));
+	memmove(track->trains, track->trains + gone, track->train_count * sizeof(track->trains[0]));
 }
 
 void perron_timetable_init(struct perron_timetable *t, uint64_t seed, uint32_t section_count)
@@ -107,8 +106,9 @@ void perron_timetable_init(struct perron_timetable *t, uint64_t seed, uint32_t s
 		struct perron_timetable_track *track = &t->tracks[i];
 		track->random = seed * PERRON_TIMETABLE_TRACK_COUNT + i;
 		for (uint32_t head = 1; head <= track->section_count; head++)
-			track->head_mm[head] = track->head_mm[head - 1] +
-					       random_between(track, SECTION_MM_MIN, SECTION_MM_MAX);
+			track->head_mm[head] =
+			    track->head_mm[head - 1] +
+			    random_between(track, SECTION_MM_MIN, SECTION_MM_MAX);
 		if (track->section_count > 0)
 			train_plan(t, i);
 	}

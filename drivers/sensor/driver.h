@@ -2,9 +2,9 @@
  * What a sensor's driver works with: the sensor's data, its options, and how it gives and counts.
  * Private to drivers/sensor and its tests. See docs/writing-a-driver.md.
  *
- * Invariants: options have passed perron_sensor_config_check before a driver sees them. Counters and state have one writer, the sensor's thread; they are stored with
- * relaxed atomics, whose partner is perron_sensor_status_read. The reading is a sequence lock:
- * odd while it is written.
+ * Invariants: options have passed perron_sensor_config_check before a driver sees them. Counters
+ * and state have one writer, the sensor's thread; they are stored with relaxed atomics, whose
+ * partner is perron_sensor_status_read. The reading is a sequence lock: odd while it is written.
  */
 #ifndef PERRON_DRIVERS_SENSOR_DRIVER_H
 #define PERRON_DRIVERS_SENSOR_DRIVER_H

@@ -127,8 +127,8 @@ static void gap_input(struct perron_framing *f, const uint8_t *data, uint32_t si
 	f->used += size;
 }
 
-void perron_framing_tick(struct perron_framing *f, uint64_t now_ns,
-			 perron_framing_message *message, void *context)
+void perron_framing_tick(struct perron_framing *f, uint64_t now_ns, perron_framing_message *message,
+			 void *context)
 {
 	if (!under_way(f) || now_ns < perron_framing_deadline_ns(f))
 		return;

@@ -126,8 +126,8 @@ static uint64_t timers_run(struct perron_sensor_loop *loop, uint64_t now_ns)
 			sensor_read(loop, sensor, now_ns);
 		else if (sensor->state == PERRON_SENSOR_WAITING && sensor->retry_ns <= now_ns)
 			sensor_retry(loop, sensor, now_ns);
-		due_ns = sensor->state == PERRON_SENSOR_WAITING ? sensor->retry_ns
-								: sensor->deadline_ns;
+		due_ns =
+		    sensor->state == PERRON_SENSOR_WAITING ? sensor->retry_ns : sensor->deadline_ns;
 		if (due_ns < next_ns)
 			next_ns = due_ns;
 	}
@@ -270,7 +270,7 @@ int perron_sensor_loop_create(struct perron_sensor_loop **out,
 	*out = NULL;
 	*culprit = 0;
 	struct perron_sensor_loop *loop =
-		calloc(1, sizeof(*loop) + count * sizeof(loop->sensors[0]));
+	    calloc(1, sizeof(*loop) + count * sizeof(loop->sensors[0]));
 	if (!loop) {
 		snprintf(error, error_size, "no memory for %u sensors", count);
 		return -ENOMEM;
@@ -288,7 +288,8 @@ int perron_sensor_loop_create(struct perron_sensor_loop **out,
 	loop->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int result = loop->epoll_fd < 0 || loop->stop_fd < 0 ? -errno : 0;
 	if (result < 0)
-		snprintf(error, error_size, "no more file descriptors; raise the limit (ulimit -n)");
+		snprintf(error, error_size,
+			 "no more file descriptors; raise the limit (ulimit -n)");
 	else
 		result = sensors_create(loop, config, now_ns, culprit, error, error_size);
 	if (result < 0) {
@@ -319,7 +320,8 @@ int perron_sensor_loop_start(struct perron_sensor_loop *loop, char *error, size_
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
 	if (result == EINVAL && loop->cpu >= 0)
-		snprintf(error, error_size, "core %d for the sensor thread does not exist", loop->cpu);
+		snprintf(error, error_size, "core %d for the sensor thread does not exist",
+			 loop->cpu);
 	else if (result)
 		snprintf(error, error_size, "no sensor thread: %s", strerror(result));
 	if (result)

@@ -57,7 +57,7 @@ static enum perron_nmea_result frame_open(const uint8_t **data, uint32_t *size)
 			return PERRON_NMEA_FRAMING;
 	}
 	return perron_nmea_checksum(*data, *size) == high * 16 + low ? PERRON_NMEA_GOOD
-								      : PERRON_NMEA_CHECKSUM;
+								     : PERRON_NMEA_CHECKSUM;
 }
 
 static bool address_decode(const char *text, uint32_t size, struct perron_nmea_sentence *out)
@@ -94,8 +94,8 @@ enum perron_nmea_result perron_nmea_decode(const uint8_t *data, uint32_t size,
 			return PERRON_NMEA_MALFORMED;
 		if (!address) {
 			PERRON_ASSERT(out->field_count < PERRON_NMEA_FIELD_COUNT_MAX);
-			out->fields[out->field_count++] = (struct perron_nmea_field){
-				.text = text + start, .size = i - start};
+			out->fields[out->field_count++] =
+			    (struct perron_nmea_field){.text = text + start, .size = i - start};
 		}
 		address = false;
 		start = i + 1;
@@ -169,9 +169,8 @@ static bool angle_parse(const struct perron_nmea_field *field,
 
 static bool position_parse(const struct perron_nmea_field *fields, struct perron_nmea_fix *out)
 {
-	out->has_position =
-		angle_parse(&fields[0], &fields[1], "NS", 90, &out->latitude_e7) &&
-		angle_parse(&fields[2], &fields[3], "EW", 180, &out->longitude_e7);
+	out->has_position = angle_parse(&fields[0], &fields[1], "NS", 90, &out->latitude_e7) &&
+			    angle_parse(&fields[2], &fields[3], "EW", 180, &out->longitude_e7);
 	return out->has_position;
 }
 

@@ -4,10 +4,10 @@
 #include "drivers/sensor/drivers.h"
 
 static const struct perron_sensor_api *const drivers[] = {
-	&perron_sensor_serial,
-	&perron_sensor_track,
-	&perron_sensor_synthetic,
-	&perron_sensor_replay,
+    &perron_sensor_serial,
+    &perron_sensor_track,
+    &perron_sensor_synthetic,
+    &perron_sensor_replay,
 };
 
 uint32_t perron_sensor_driver_count(void)

@@ -19,12 +19,12 @@
 #define SPEED_PPM     1000000
 
 static const struct perron_option options[] = {
-	{"file", PERRON_OPTION_TEXT, NULL, "the recorded file"},
-	{"format", PERRON_OPTION_CHOICE, "auto", "of its lines", .choices = "auto|timed|nmea"},
-	{"loop", PERRON_OPTION_BOOLEAN, "no", "start again at its end"},
-	{"speed", PERRON_OPTION_SHARE, "100%", "of the recorded one", .min = SPEED_PPM / 100,
-	 .max = 1000ll * SPEED_PPM},
-	{NULL},
+    {"file", PERRON_OPTION_TEXT, NULL, "the recorded file"},
+    {"format", PERRON_OPTION_CHOICE, "auto", "of its lines", .choices = "auto|timed|nmea"},
+    {"loop", PERRON_OPTION_BOOLEAN, "no", "start again at its end"},
+    {"speed", PERRON_OPTION_SHARE, "100%", "of the recorded one", .min = SPEED_PPM / 100,
+     .max = 1000ll * SPEED_PPM},
+    {NULL},
 };
 
 struct replay {
@@ -117,10 +117,10 @@ static int replay_prepare(struct perron_sensor *sensor, char *error, size_t erro
 	int result = file_load(replay, &size, error, error_size);
 	if (result < 0)
 		return result;
-	perron_replay_file_init(&replay->file, replay->bytes, size,
-				(enum perron_replay_format)perron_sensor_number(config, options,
-										"format"),
-				replay->buffer, PERRON_SENSOR_MESSAGE_SIZE_MAX);
+	perron_replay_file_init(
+	    &replay->file, replay->bytes, size,
+	    (enum perron_replay_format)perron_sensor_number(config, options, "format"),
+	    replay->buffer, PERRON_SENSOR_MESSAGE_SIZE_MAX);
 	return file_check(replay, error, error_size);
 }
 
@@ -153,8 +153,8 @@ static void replay_advance(struct perron_sensor *sensor)
 		replay->next_result = perron_replay_file_next(&replay->file, &replay->next);
 	}
 	sensor->deadline_ns = replay->next_result == PERRON_REPLAY_END
-				      ? PERRON_SENSOR_NEVER
-				      : due_ns(replay, replay->next.at_ns);
+				  ? PERRON_SENSOR_NEVER
+				  : due_ns(replay, replay->next.at_ns);
 }
 
 static int replay_open(struct perron_sensor *sensor, uint64_t now_ns, char *error,
@@ -195,8 +195,8 @@ static void record_give(struct perron_sensor *sensor, uint64_t now_ns,
 		return;
 	}
 	perron_sensor_count_bad(sensor, replay->next_result == PERRON_REPLAY_BAD_CHECKSUM
-						? PERRON_SENSOR_BAD_CHECKSUM
-						: PERRON_SENSOR_BAD_MALFORMED);
+					    ? PERRON_SENSOR_BAD_CHECKSUM
+					    : PERRON_SENSOR_BAD_MALFORMED);
 }
 
 static int replay_read(struct perron_sensor *sensor, uint64_t now_ns,
@@ -212,13 +212,13 @@ static int replay_read(struct perron_sensor *sensor, uint64_t now_ns,
 }
 
 const struct perron_sensor_api perron_sensor_replay = {
-	.name = "replay",
-	.summary = "a recorded file with its timing",
-	.options = options,
-	.data_size = sizeof(struct replay),
-	.prepare = replay_prepare,
-	.open = replay_open,
-	.read = replay_read,
-	.close = replay_close,
-	.release = replay_release,
+    .name = "replay",
+    .summary = "a recorded file with its timing",
+    .options = options,
+    .data_size = sizeof(struct replay),
+    .prepare = replay_prepare,
+    .open = replay_open,
+    .read = replay_read,
+    .close = replay_close,
+    .release = replay_release,
 };

@@ -2,14 +2,14 @@
 
 #include <string.h>
 
-#define DAY_MS    86400000u
+#define DAY_MS	  86400000u
 #define NS_PER_MS 1000000ull
 /* Times that fall by less than this are a receiver's hiccup, by more a new day. */
 #define MIDNIGHT_MS (DAY_MS / 2)
 
 struct line {
 	const uint8_t *text;
-	uint64_t size;  /* without its end */
+	uint64_t size;	/* without its end */
 	uint64_t whole; /* with it */
 };
 
@@ -17,7 +17,7 @@ const char *perron_replay_result_name(enum perron_replay_result result)
 {
 	static const char *const names[] = {
 #define X(name, text) text,
-		PERRON_REPLAY_RESULTS(X)
+	    PERRON_REPLAY_RESULTS(X)
 #undef X
 	};
 	return names[result];
@@ -125,8 +125,8 @@ static uint32_t escape_decode(const uint8_t *text, uint64_t size, uint8_t *out)
 }
 
 /* `text` starts after the opening quote. */
-static enum perron_replay_result quoted_decode(struct perron_replay_file *file,
-					       const uint8_t *text, uint64_t size, uint32_t *used)
+static enum perron_replay_result quoted_decode(struct perron_replay_file *file, const uint8_t *text,
+					       uint64_t size, uint32_t *used)
 {
 	if (size == 0 || text[size - 1] != '"')
 		return PERRON_REPLAY_BAD_DATA;

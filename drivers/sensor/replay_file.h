@@ -4,8 +4,8 @@
  *
  * timed: `NS HEX` or `NS "TEXT"`: nanoseconds since the start, never falling, and the message, as
  *        pairs of hexadecimal digits or as text with \r \n \t \" \\ \xHH.
- * nmea:  a log of NMEA sentences as a receiver sent them. RMC and GGA say when; the others belong to
- *        the last time that was said. Midnight is passed over.
+ * nmea:  a log of NMEA sentences as a receiver sent them. RMC and GGA say when; the others belong
+ *        to the last time that was said. Midnight is passed over.
  *
  * Pure; one thread.
  */

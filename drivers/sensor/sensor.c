@@ -9,14 +9,14 @@
 #include <string.h>
 
 static_assert(sizeof(struct perron_sensor_reading) % sizeof(uint64_t) == 0 &&
-		      sizeof(struct perron_sensor_counters) % sizeof(uint64_t) == 0,
+		  sizeof(struct perron_sensor_counters) % sizeof(uint64_t) == 0,
 	      "both are copied word by word");
 
 const char *perron_sensor_bad_name(enum perron_sensor_bad cause)
 {
 	static const char *const names[] = {
 #define X(name, text) text,
-		PERRON_SENSOR_BAD_CAUSES(X)
+	    PERRON_SENSOR_BAD_CAUSES(X)
 #undef X
 	};
 	return names[cause];
@@ -26,7 +26,7 @@ const char *perron_sensor_state_name(enum perron_sensor_state state)
 {
 	static const char *const names[] = {
 #define X(name, text) text,
-		PERRON_SENSOR_STATES(X)
+	    PERRON_SENSOR_STATES(X)
 #undef X
 	};
 	return names[state];
@@ -208,8 +208,7 @@ static bool reading_copy(const struct perron_sensor *sensor, struct perron_senso
 	       before == __atomic_load_n(&sensor->reading_sequence, __ATOMIC_RELAXED);
 }
 
-void perron_sensor_status_read(const struct perron_sensor *sensor,
-			       struct perron_sensor_status *out)
+void perron_sensor_status_read(const struct perron_sensor *sensor, struct perron_sensor_status *out)
 {
 	memset(out, 0, sizeof(*out));
 	snprintf(out->name, sizeof(out->name), "%s", sensor->config->name);
@@ -229,9 +228,10 @@ void perron_sensor_status_read(const struct perron_sensor *sensor,
 
 static void position_print(const struct perron_sensor_position *p, char *text, size_t size)
 {
-	uint32_t latitude = (uint32_t)(p->latitude_e7 < 0 ? -(int64_t)p->latitude_e7 : p->latitude_e7);
+	uint32_t latitude =
+	    (uint32_t)(p->latitude_e7 < 0 ? -(int64_t)p->latitude_e7 : p->latitude_e7);
 	uint32_t longitude =
-		(uint32_t)(p->longitude_e7 < 0 ? -(int64_t)p->longitude_e7 : p->longitude_e7);
+	    (uint32_t)(p->longitude_e7 < 0 ? -(int64_t)p->longitude_e7 : p->longitude_e7);
 	/* 1 mm/s is 0.0036 km/h */
 	uint64_t speed = (uint64_t)p->speed_mm_s * 36 / 1000;
 

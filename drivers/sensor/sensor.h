@@ -3,9 +3,9 @@
  *
  * A driver is one constant `struct perron_sensor_api` in drivers/sensor/registry.c. Its table of
  * options (platform/option.h) is the only place where its keys, defaults and bounds are written
- * down: the descriptor's schema, its errors and the help text come from it. Config (what was asked for), data (what a
- * running sensor keeps, `struct perron_sensor` in driver.h) and api (the driver's functions) are
- * apart, as in a kernel's driver model.
+ * down: the descriptor's schema, its errors and the help text come from it. Config (what was asked
+ * for), data (what a running sensor keeps, `struct perron_sensor` in driver.h) and api (the
+ * driver's functions) are apart, as in a kernel's driver model.
  *
  * Invariants: a sensor is touched by its loop's thread alone (loop.h); anyone may read its status,
  * which is a copy. A message is given once, whole, with the time at which it was read. Whatever
@@ -25,7 +25,7 @@
 #define PERRON_SENSOR_NAME_SIZE 32
 /* Sensors of one station. */
 #define PERRON_SENSOR_COUNT_MAX 64
-/* A message at most: 64 fragments (PERRON_FRAGMENT_COUNT_MAX) hold more, with a trace block each. */
+/* Of a message: PERRON_FRAGMENT_COUNT_MAX fragments hold more, with a trace block each. */
 #define PERRON_SENSOR_MESSAGE_SIZE_MAX 65536
 
 /* A sensor as the descriptor asks for it. Everything pointed at outlives the loop that runs it. */
@@ -170,7 +170,7 @@ uint32_t perron_sensor_driver_count(void);
 const struct perron_sensor_api *perron_sensor_driver_at(uint32_t index);
 const struct perron_sensor_api *perron_sensor_driver_find(const char *name); /* NULL: none */
 
-/* The same in the form that the descriptor's checks take. NULL: no such driver, or past the last. */
+/* The same, as the descriptor's checks take it. NULL: no such driver, or past the last. */
 const struct perron_option *perron_sensor_driver_options(const char *name);
 const char *perron_sensor_driver_name(uint32_t index);
 

@@ -21,25 +21,25 @@
 enum { DECODER_RAW, DECODER_NMEA };
 
 static const struct perron_option options[] = {
-	{"device", PERRON_OPTION_TEXT, NULL, "the tty, e.g. /dev/ttyUSB0"},
-	{"speed", PERRON_OPTION_INTEGER, "9600", "bit/s", .min = 50, .max = 4000000},
-	{"parity", PERRON_OPTION_CHOICE, "none", "parity", .choices = "none|even|odd"},
-	{"data_bits", PERRON_OPTION_INTEGER, "8", "bits of a character", .min = 5, .max = 8},
-	{"stop_bits", PERRON_OPTION_INTEGER, "1", "stop bits", .min = 1, .max = 2},
-	{"rs485", PERRON_OPTION_BOOLEAN, "no", "half duplex, RTS drives the line"},
-	{"framing", PERRON_OPTION_CHOICE, "delimiter", "what ends a message",
-	 .choices = "delimiter|length|gap"},
-	{"delimiter", PERRON_OPTION_TEXT, "\\n", "its last bytes, 1 to 8, with \\r \\n \\t \\xHH"},
-	{"length", PERRON_OPTION_INTEGER, "0", "bytes of a message, for framing: length", .min = 0,
-	 .max = PERRON_SENSOR_MESSAGE_SIZE_MAX},
-	{"gap", PERRON_OPTION_DURATION, "0ms",
-	 "silence that ends a message (framing: gap) or drops an unfinished one; 0ms: none",
-	 .min = 0, .max = 60000000000},
-	{"size_max", PERRON_OPTION_SIZE, "1024", "longer messages are dropped", .min = 1,
-	 .max = PERRON_SENSOR_MESSAGE_SIZE_MAX},
-	{"decoder", PERRON_OPTION_CHOICE, "raw", "what a message must be", .choices = "raw|nmea"},
-	{"optional", PERRON_OPTION_BOOLEAN, "no", "start without the tty if it is not there"},
-	{NULL},
+    {"device", PERRON_OPTION_TEXT, NULL, "the tty, e.g. /dev/ttyUSB0"},
+    {"speed", PERRON_OPTION_INTEGER, "9600", "bit/s", .min = 50, .max = 4000000},
+    {"parity", PERRON_OPTION_CHOICE, "none", "parity", .choices = "none|even|odd"},
+    {"data_bits", PERRON_OPTION_INTEGER, "8", "bits of a character", .min = 5, .max = 8},
+    {"stop_bits", PERRON_OPTION_INTEGER, "1", "stop bits", .min = 1, .max = 2},
+    {"rs485", PERRON_OPTION_BOOLEAN, "no", "half duplex, RTS drives the line"},
+    {"framing", PERRON_OPTION_CHOICE, "delimiter", "what ends a message",
+     .choices = "delimiter|length|gap"},
+    {"delimiter", PERRON_OPTION_TEXT, "\\n", "its last bytes, 1 to 8, with \\r \\n \\t \\xHH"},
+    {"length", PERRON_OPTION_INTEGER, "0", "bytes of a message, for framing: length", .min = 0,
+     .max = PERRON_SENSOR_MESSAGE_SIZE_MAX},
+    {"gap", PERRON_OPTION_DURATION, "0ms",
+     "silence that ends a message (framing: gap) or drops an unfinished one; 0ms: none", .min = 0,
+     .max = 60000000000},
+    {"size_max", PERRON_OPTION_SIZE, "1024", "longer messages are dropped", .min = 1,
+     .max = PERRON_SENSOR_MESSAGE_SIZE_MAX},
+    {"decoder", PERRON_OPTION_CHOICE, "raw", "what a message must be", .choices = "raw|nmea"},
+    {"optional", PERRON_OPTION_BOOLEAN, "no", "start without the tty if it is not there"},
+    {NULL},
 };
 
 struct serial {
@@ -102,10 +102,10 @@ static bool framing_configure(const struct perron_sensor_config *config,
 			      struct perron_framing_config *out)
 {
 	*out = (struct perron_framing_config){
-		.mode = (enum perron_framing_mode)number(config, "framing"),
-		.length = (uint32_t)number(config, "length"),
-		.gap_ns = (uint64_t)number(config, "gap"),
-		.size_max = (uint32_t)number(config, "size_max"),
+	    .mode = (enum perron_framing_mode)number(config, "framing"),
+	    .length = (uint32_t)number(config, "length"),
+	    .gap_ns = (uint64_t)number(config, "gap"),
+	    .size_max = (uint32_t)number(config, "size_max"),
 	};
 	return delimiter_parse(perron_sensor_text(config, options, "delimiter"), out);
 }
@@ -117,7 +117,8 @@ static int serial_check(const struct perron_sensor_config *config, char *error, 
 	char speeds[256], text[320];
 
 	if (!framing_configure(config, &framing))
-		wrong = "'delimiter' is no delimiter; expected 1 to 8 bytes, such as \\r\\n or \\x03";
+		wrong =
+		    "'delimiter' is no delimiter; expected 1 to 8 bytes, such as \\r\\n or \\x03";
 	else if (number(config, "decoder") == DECODER_NMEA &&
 		 framing.mode != PERRON_FRAMING_DELIMITER)
 		wrong = "decoder: nmea needs framing: delimiter; expected the sentence's \\n";
@@ -129,7 +130,8 @@ static int serial_check(const struct perron_sensor_config *config, char *error, 
 		wrong = "framing: gap needs 'gap'; expected a duration, such as 20ms";
 	if (!wrong && !perron_tty_speed_known((uint32_t)number(config, "speed"))) {
 		perron_tty_speeds_print(speeds, sizeof(speeds));
-		snprintf(text, sizeof(text), "'speed' %lld is no standard speed; expected one of %s",
+		snprintf(text, sizeof(text),
+			 "'speed' %lld is no standard speed; expected one of %s",
 			 (long long)number(config, "speed"), speeds);
 		wrong = text;
 	}
@@ -154,13 +156,13 @@ static int serial_prepare(struct perron_sensor *sensor, char *error, size_t erro
 	}
 	perron_framing_init(&serial->framing, &framing, serial->buffer);
 	serial->tty = (struct perron_tty_config){
-		.device = perron_sensor_text(config, options, "device"),
-		.speed = (uint32_t)number(config, "speed"),
-		.data_bits = (uint8_t)number(config, "data_bits"),
-		.parity = (uint8_t)number(config, "parity"),
-		.stop_bits = (uint8_t)number(config, "stop_bits"),
-		.rs485 = number(config, "rs485") != 0,
-		.mark_errors = true,
+	    .device = perron_sensor_text(config, options, "device"),
+	    .speed = (uint32_t)number(config, "speed"),
+	    .data_bits = (uint8_t)number(config, "data_bits"),
+	    .parity = (uint8_t)number(config, "parity"),
+	    .stop_bits = (uint8_t)number(config, "stop_bits"),
+	    .rs485 = number(config, "rs485") != 0,
+	    .mark_errors = true,
 	};
 	serial->decoder = (uint32_t)number(config, "decoder");
 	serial->sensor = sensor;
@@ -201,10 +203,10 @@ static void serial_close(struct perron_sensor *sensor)
 static bool nmea_accept(struct serial *serial, const uint8_t *data, uint32_t size)
 {
 	static const enum perron_sensor_bad causes[] = {
-		[PERRON_NMEA_FRAMING] = PERRON_SENSOR_BAD_FRAMING,
-		[PERRON_NMEA_OVERSIZE] = PERRON_SENSOR_BAD_OVERSIZE,
-		[PERRON_NMEA_CHECKSUM] = PERRON_SENSOR_BAD_CHECKSUM,
-		[PERRON_NMEA_MALFORMED] = PERRON_SENSOR_BAD_MALFORMED,
+	    [PERRON_NMEA_FRAMING] = PERRON_SENSOR_BAD_FRAMING,
+	    [PERRON_NMEA_OVERSIZE] = PERRON_SENSOR_BAD_OVERSIZE,
+	    [PERRON_NMEA_CHECKSUM] = PERRON_SENSOR_BAD_CHECKSUM,
+	    [PERRON_NMEA_MALFORMED] = PERRON_SENSOR_BAD_MALFORMED,
 	};
 	struct perron_nmea_sentence sentence;
 	struct perron_nmea_fix fix;
@@ -285,14 +287,14 @@ static int serial_read(struct perron_sensor *sensor, uint64_t now_ns,
 }
 
 const struct perron_sensor_api perron_sensor_serial = {
-	.name = "serial",
-	.summary = "a serial line, RS-232 or RS-485, raw or NMEA 0183",
-	.options = options,
-	.data_size = sizeof(struct serial),
-	.check = serial_check,
-	.prepare = serial_prepare,
-	.open = serial_open,
-	.read = serial_read,
-	.close = serial_close,
-	.release = serial_release,
+    .name = "serial",
+    .summary = "a serial line, RS-232 or RS-485, raw or NMEA 0183",
+    .options = options,
+    .data_size = sizeof(struct serial),
+    .check = serial_check,
+    .prepare = serial_prepare,
+    .open = serial_open,
+    .read = serial_read,
+    .close = serial_close,
+    .release = serial_release,
 };

@@ -18,23 +18,23 @@
 #include "drivers/sensor/drivers.h"
 #include "drivers/sensor/synthetic.h"
 
-#define TYPE_MIXED     PERRON_SYNTHETIC_TYPE_COUNT
-#define DECK_SIZE      10
-#define BURST_MAX      32
-#define LATE_NS_MAX    PERRON_NS_PER_S
+#define TYPE_MIXED  PERRON_SYNTHETIC_TYPE_COUNT
+#define DECK_SIZE   10
+#define BURST_MAX   32
+#define LATE_NS_MAX PERRON_NS_PER_S
 
 static const struct perron_option options[] = {
-	{"type", PERRON_OPTION_CHOICE, "small",
-	 "418 B at 38/s, 1024 B at 25/s, 4180 B at 24/s, or 40/30/30 of them at 87/s",
-	 .choices = "small|medium|large|mixed"},
-	{"rate", PERRON_OPTION_INTEGER, "0", "messages a second; 0: the type's own", .min = 0,
-	 .max = 1000000},
-	{"count", PERRON_OPTION_INTEGER, "0", "messages before it ends; 0: no end", .min = 0,
-	 .max = INT64_MAX},
-	{"jitter", PERRON_OPTION_DURATION, "0ms", "each message is late by up to this", .min = 0,
-	 .max = 1000000000},
-	{"seed", PERRON_OPTION_INTEGER, "1", "of mix and jitter", .min = 0, .max = INT64_MAX},
-	{NULL},
+    {"type", PERRON_OPTION_CHOICE, "small",
+     "418 B at 38/s, 1024 B at 25/s, 4180 B at 24/s, or 40/30/30 of them at 87/s",
+     .choices = "small|medium|large|mixed"},
+    {"rate", PERRON_OPTION_INTEGER, "0", "messages a second; 0: the type's own", .min = 0,
+     .max = 1000000},
+    {"count", PERRON_OPTION_INTEGER, "0", "messages before it ends; 0: no end", .min = 0,
+     .max = INT64_MAX},
+    {"jitter", PERRON_OPTION_DURATION, "0ms", "each message is late by up to this", .min = 0,
+     .max = 1000000000},
+    {"seed", PERRON_OPTION_INTEGER, "1", "of mix and jitter", .min = 0, .max = INT64_MAX},
+    {NULL},
 };
 
 struct synthetic {
@@ -63,10 +63,10 @@ static uint64_t random_next(struct synthetic *s)
 static enum perron_synthetic_type type_next(struct synthetic *s)
 {
 	static const uint8_t deck[DECK_SIZE] = {
-		PERRON_SYNTHETIC_SMALL,	 PERRON_SYNTHETIC_SMALL,  PERRON_SYNTHETIC_SMALL,
-		PERRON_SYNTHETIC_SMALL,	 PERRON_SYNTHETIC_MEDIUM, PERRON_SYNTHETIC_MEDIUM,
-		PERRON_SYNTHETIC_MEDIUM, PERRON_SYNTHETIC_LARGE,  PERRON_SYNTHETIC_LARGE,
-		PERRON_SYNTHETIC_LARGE,
+	    PERRON_SYNTHETIC_SMALL,  PERRON_SYNTHETIC_SMALL,  PERRON_SYNTHETIC_SMALL,
+	    PERRON_SYNTHETIC_SMALL,  PERRON_SYNTHETIC_MEDIUM, PERRON_SYNTHETIC_MEDIUM,
+	    PERRON_SYNTHETIC_MEDIUM, PERRON_SYNTHETIC_LARGE,  PERRON_SYNTHETIC_LARGE,
+	    PERRON_SYNTHETIC_LARGE,
 	};
 
 	if (s->type != TYPE_MIXED)
@@ -167,12 +167,12 @@ static int synthetic_read(struct perron_sensor *sensor, uint64_t now_ns,
 }
 
 const struct perron_sensor_api perron_sensor_synthetic = {
-	.name = "synthetic",
-	.summary = "known bytes in the sizes and rates of audio, events and video",
-	.options = options,
-	.data_size = sizeof(struct synthetic),
-	.prepare = synthetic_prepare,
-	.open = synthetic_open,
-	.read = synthetic_read,
-	.close = synthetic_close,
+    .name = "synthetic",
+    .summary = "known bytes in the sizes and rates of audio, events and video",
+    .options = options,
+    .data_size = sizeof(struct synthetic),
+    .prepare = synthetic_prepare,
+    .open = synthetic_open,
+    .read = synthetic_read,
+    .close = synthetic_close,
 };

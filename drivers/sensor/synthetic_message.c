@@ -13,7 +13,7 @@ struct kind {
 
 static const struct kind kinds[] = {
 #define X(name, text, size, rate) {text, size, rate},
-	PERRON_SYNTHETIC_TYPES(X)
+    PERRON_SYNTHETIC_TYPES(X)
 #undef X
 };
 

@@ -16,19 +16,19 @@
 #include "drivers/sensor/track_telegram.h"
 
 /* Telegrams of one turn at most; an evaluator sends ten a second. */
-#define READ_COUNT_MAX       32
-#define SILENCE_CYCLE_COUNT  3
+#define READ_COUNT_MAX	    32
+#define SILENCE_CYCLE_COUNT 3
 
 static const struct perron_option options[] = {
-	{"address", PERRON_OPTION_ADDRESS, "0.0.0.0", "own address to listen on; 0.0.0.0: any"},
-	{"port", PERRON_OPTION_INTEGER, NULL, "UDP port to listen on", .min = 1, .max = 65535},
-	{"from", PERRON_OPTION_ADDRESS, "0.0.0.0", "the evaluator's address; 0.0.0.0: any"},
-	{"evaluator", PERRON_OPTION_INTEGER, "0", "its number; 0: the first that speaks", .min = 0,
-	 .max = UINT32_MAX},
-	{"cycle", PERRON_OPTION_DURATION, "500ms", "its cycle, until a telegram has said it",
-	 .min = PERRON_TRACK_CYCLE_MS_MIN * 1000000ll, .max = PERRON_TRACK_CYCLE_MS_MAX * 1000000ll},
-	{"optional", PERRON_OPTION_BOOLEAN, "no", "start even if the address is not there yet"},
-	{NULL},
+    {"address", PERRON_OPTION_ADDRESS, "0.0.0.0", "own address to listen on; 0.0.0.0: any"},
+    {"port", PERRON_OPTION_INTEGER, NULL, "UDP port to listen on", .min = 1, .max = 65535},
+    {"from", PERRON_OPTION_ADDRESS, "0.0.0.0", "the evaluator's address; 0.0.0.0: any"},
+    {"evaluator", PERRON_OPTION_INTEGER, "0", "its number; 0: the first that speaks", .min = 0,
+     .max = UINT32_MAX},
+    {"cycle", PERRON_OPTION_DURATION, "500ms", "its cycle, until a telegram has said it",
+     .min = PERRON_TRACK_CYCLE_MS_MIN * 1000000ll, .max = PERRON_TRACK_CYCLE_MS_MAX * 1000000ll},
+    {"optional", PERRON_OPTION_BOOLEAN, "no", "start even if the address is not there yet"},
+    {NULL},
 };
 
 struct track {
@@ -76,8 +76,7 @@ static int track_fail(const struct track *track, int error_number, char *error, 
 	return -error_number;
 }
 
-static int track_open(struct perron_sensor *sensor, uint64_t now_ns, char *error,
-		      size_t error_size)
+static int track_open(struct perron_sensor *sensor, uint64_t now_ns, char *error, size_t error_size)
 {
 	struct track *track = sensor->data;
 	struct sockaddr_in address = {.sin_family = AF_INET,
@@ -107,10 +106,10 @@ static void track_close(struct perron_sensor *sensor)
 static void reading_update(struct perron_sensor *sensor, const struct perron_track_telegram *t)
 {
 	struct perron_sensor_reading reading = {
-		.kind = PERRON_SENSOR_READING_TRACK,
-		.track = {.evaluator = t->evaluator,
-			  .section_count = t->section_count,
-			  .cycle_ms = t->cycle_ms},
+	    .kind = PERRON_SENSOR_READING_TRACK,
+	    .track = {.evaluator = t->evaluator,
+		      .section_count = t->section_count,
+		      .cycle_ms = t->cycle_ms},
 	};
 
 	for (uint32_t i = 0; i < t->section_count; i++) {
@@ -159,11 +158,11 @@ static void track_datagram(struct perron_sensor *sensor, uint64_t now_ns,
 			   uint32_t size)
 {
 	static const enum perron_sensor_bad causes[] = {
-		[PERRON_TRACK_FRAMING] = PERRON_SENSOR_BAD_FRAMING,
-		[PERRON_TRACK_OVERSIZE] = PERRON_SENSOR_BAD_OVERSIZE,
-		[PERRON_TRACK_VERSION_OTHER] = PERRON_SENSOR_BAD_VERSION,
-		[PERRON_TRACK_CHECKSUM] = PERRON_SENSOR_BAD_CHECKSUM,
-		[PERRON_TRACK_MALFORMED] = PERRON_SENSOR_BAD_MALFORMED,
+	    [PERRON_TRACK_FRAMING] = PERRON_SENSOR_BAD_FRAMING,
+	    [PERRON_TRACK_OVERSIZE] = PERRON_SENSOR_BAD_OVERSIZE,
+	    [PERRON_TRACK_VERSION_OTHER] = PERRON_SENSOR_BAD_VERSION,
+	    [PERRON_TRACK_CHECKSUM] = PERRON_SENSOR_BAD_CHECKSUM,
+	    [PERRON_TRACK_MALFORMED] = PERRON_SENSOR_BAD_MALFORMED,
 	};
 	struct perron_track_telegram telegram;
 
@@ -190,8 +189,8 @@ static int track_read(struct perron_sensor *sensor, uint64_t now_ns,
 	for (uint32_t i = 0; i < READ_COUNT_MAX; i++) {
 		struct sockaddr_in from;
 		socklen_t from_size = sizeof(from);
-		ssize_t size = recvfrom(sensor->fd, data, sizeof(data), 0,
-					(struct sockaddr *)&from, &from_size);
+		ssize_t size = recvfrom(sensor->fd, data, sizeof(data), 0, (struct sockaddr *)&from,
+					&from_size);
 		if (size < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (size < 0)
@@ -211,12 +210,12 @@ static int track_read(struct perron_sensor *sensor, uint64_t now_ns,
 }
 
 const struct perron_sensor_api perron_sensor_track = {
-	.name = "track",
-	.summary = "axle counter telegrams over UDP, docs/track-telegram.md",
-	.options = options,
-	.data_size = sizeof(struct track),
-	.prepare = track_prepare,
-	.open = track_open,
-	.read = track_read,
-	.close = track_close,
+    .name = "track",
+    .summary = "axle counter telegrams over UDP, docs/track-telegram.md",
+    .options = options,
+    .data_size = sizeof(struct track),
+    .prepare = track_prepare,
+    .open = track_open,
+    .read = track_read,
+    .close = track_close,
 };

@@ -44,8 +44,8 @@ static enum perron_track_result frame_check(const uint8_t *data, uint32_t size)
 	if (perron_load16(data + 6) != size)
 		return PERRON_TRACK_FRAMING;
 	return perron_load32(data + body_size) == perron_crc32c(0, data, body_size)
-		       ? PERRON_TRACK_GOOD
-		       : PERRON_TRACK_CHECKSUM;
+		   ? PERRON_TRACK_GOOD
+		   : PERRON_TRACK_CHECKSUM;
 }
 
 enum perron_track_result perron_track_decode(const uint8_t *data, uint32_t size,

@@ -1,4 +1,5 @@
-/* Recorded files of any content, in each format: it ends, its times never fall, nothing overruns. */
+/* Recorded files of any content, in each format: it ends, its times never fall, nothing overruns.
+ */
 #include "drivers/sensor/replay_file.h"
 #include "test/fuzz/fuzz.h"
 

@@ -47,8 +47,8 @@ static void test_axles_balance(void **state)
 				const struct perron_timetable_track *track = &t.tracks[k];
 				for (uint32_t j = 0; j < track->train_count; j++)
 					on_line += track->trains[j].enter_ms <= now_ms
-							   ? track->trains[j].axle_count
-							   : 0;
+						       ? track->trains[j].axle_count
+						       : 0;
 			}
 			assert_true(axles <= on_line);
 		}
@@ -133,10 +133,10 @@ static void test_same_seed_same_trains(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_axles_balance),
-		cmocka_unit_test(test_a_train_walks_over_its_sections),
-		cmocka_unit_test(test_a_train_finds_its_sections_clear),
-		cmocka_unit_test(test_same_seed_same_trains),
+	    cmocka_unit_test(test_axles_balance),
+	    cmocka_unit_test(test_a_train_walks_over_its_sections),
+	    cmocka_unit_test(test_a_train_finds_its_sections_clear),
+	    cmocka_unit_test(test_same_seed_same_trains),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,7 +43,7 @@ static void input(struct perron_framing *f, uint64_t now_ns, const char *text, s
 static void test_delimiter_is_kept(void **state)
 {
 	struct perron_framing f = framing_of(&(struct perron_framing_config){
-		.delimiter = "\r\n", .delimiter_size = 2, .size_max = 16});
+	    .delimiter = "\r\n", .delimiter_size = 2, .size_max = 16});
 	struct got got = {0};
 
 	(void)state;
@@ -64,7 +64,7 @@ static void test_any_partition_gives_the_same_messages(void **state)
 	(void)state;
 	for (uint32_t step = 1; step < sizeof(line); step++) {
 		struct perron_framing f = framing_of(&(struct perron_framing_config){
-			.delimiter = "\r\n", .delimiter_size = 2, .size_max = 16});
+		    .delimiter = "\r\n", .delimiter_size = 2, .size_max = 16});
 		struct got got = {0};
 		for (uint32_t at = 0; at < sizeof(line) - 1; at += step) {
 			uint32_t left = (uint32_t)sizeof(line) - 1 - at;
@@ -85,7 +85,7 @@ static void test_oversize_ends_at_its_delimiter(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(too_long) / sizeof(too_long[0]); i++) {
 		struct perron_framing f = framing_of(&(struct perron_framing_config){
-			.delimiter = "\r\n", .delimiter_size = 2, .size_max = 8});
+		    .delimiter = "\r\n", .delimiter_size = 2, .size_max = 8});
 		struct got got = {0};
 		input(&f, 0, too_long[i], &got);
 		input(&f, 0, "next\r\n", &got);
@@ -98,7 +98,7 @@ static void test_oversize_ends_at_its_delimiter(void **state)
 static void test_overlapping_delimiter(void **state)
 {
 	struct perron_framing f = framing_of(&(struct perron_framing_config){
-		.delimiter = "aab", .delimiter_size = 3, .size_max = 4});
+	    .delimiter = "aab", .delimiter_size = 3, .size_max = 4});
 	struct got got = {0};
 
 	(void)state;
@@ -110,7 +110,7 @@ static void test_overlapping_delimiter(void **state)
 static void test_length(void **state)
 {
 	struct perron_framing f = framing_of(&(struct perron_framing_config){
-		.mode = PERRON_FRAMING_LENGTH, .length = 4, .size_max = 16});
+	    .mode = PERRON_FRAMING_LENGTH, .length = 4, .size_max = 16});
 	struct got got = {0};
 
 	(void)state;
@@ -125,7 +125,7 @@ static void test_length(void **state)
 static void test_length_with_gap(void **state)
 {
 	struct perron_framing f = framing_of(&(struct perron_framing_config){
-		.mode = PERRON_FRAMING_LENGTH, .length = 4, .gap_ns = 10 * MS, .size_max = 16});
+	    .mode = PERRON_FRAMING_LENGTH, .length = 4, .gap_ns = 10 * MS, .size_max = 16});
 	struct got got = {0};
 
 	(void)state;
@@ -142,7 +142,7 @@ static void test_length_with_gap(void **state)
 static void test_gap(void **state)
 {
 	struct perron_framing f = framing_of(&(struct perron_framing_config){
-		.mode = PERRON_FRAMING_GAP, .gap_ns = 5 * MS, .size_max = 8});
+	    .mode = PERRON_FRAMING_GAP, .gap_ns = 5 * MS, .size_max = 8});
 	struct got got = {0};
 
 	(void)state;
@@ -163,9 +163,9 @@ static void test_gap(void **state)
 static void test_damage_spoils_one_message(void **state)
 {
 	struct perron_framing f = framing_of(&(struct perron_framing_config){
-		.delimiter = "\n", .delimiter_size = 1, .size_max = 16});
+	    .delimiter = "\n", .delimiter_size = 1, .size_max = 16});
 	struct perron_framing fixed = framing_of(&(struct perron_framing_config){
-		.mode = PERRON_FRAMING_LENGTH, .length = 4, .size_max = 16});
+	    .mode = PERRON_FRAMING_LENGTH, .length = 4, .size_max = 16});
 	struct got got = {0};
 
 	(void)state;
@@ -188,14 +188,14 @@ static void test_damage_spoils_one_message(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_delimiter_is_kept),
-		cmocka_unit_test(test_any_partition_gives_the_same_messages),
-		cmocka_unit_test(test_oversize_ends_at_its_delimiter),
-		cmocka_unit_test(test_overlapping_delimiter),
-		cmocka_unit_test(test_length),
-		cmocka_unit_test(test_length_with_gap),
-		cmocka_unit_test(test_gap),
-		cmocka_unit_test(test_damage_spoils_one_message),
+	    cmocka_unit_test(test_delimiter_is_kept),
+	    cmocka_unit_test(test_any_partition_gives_the_same_messages),
+	    cmocka_unit_test(test_oversize_ends_at_its_delimiter),
+	    cmocka_unit_test(test_overlapping_delimiter),
+	    cmocka_unit_test(test_length),
+	    cmocka_unit_test(test_length_with_gap),
+	    cmocka_unit_test(test_gap),
+	    cmocka_unit_test(test_damage_spoils_one_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

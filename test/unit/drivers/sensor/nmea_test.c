@@ -29,9 +29,9 @@ static void test_known_sentences(void **state)
 	struct perron_nmea_fix fix;
 
 	(void)state;
-	assert_int_equal(decode("$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n",
-				&s),
-			 PERRON_NMEA_GOOD);
+	assert_int_equal(
+	    decode("$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n", &s),
+	    PERRON_NMEA_GOOD);
 	assert_string_equal(s.talker, "GP");
 	assert_string_equal(s.type, "GGA");
 	assert_int_equal(s.field_count, 14);
@@ -42,9 +42,9 @@ static void test_known_sentences(void **state)
 	assert_int_equal(fix.satellite_count, 8);
 	assert_int_equal(fix.time_of_day_ms, ((12 * 60 + 35) * 60 + 19) * 1000);
 
-	assert_int_equal(decode("$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6A",
-				&s),
-			 PERRON_NMEA_GOOD);
+	assert_int_equal(
+	    decode("$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6A", &s),
+	    PERRON_NMEA_GOOD);
 	assert_int_equal(perron_nmea_fix_of(&s, &fix), PERRON_NMEA_GOOD);
 	assert_true(fix.has_speed);
 	assert_int_equal(fix.speed_mm_s, 11523); /* 22.4 knots */
@@ -83,9 +83,18 @@ static void test_checksum_must_match(void **state)
 static void test_frame_is_required(void **state)
 {
 	static const char *const bad[] = {
-		"",	       "\r\n",	     "$",		"$*00\r\n",
-		"GPGLL*00",    "$GPGLL*0",   "$GPGLL00\r\n",	"$GPGLL*0g\r\n",
-		"$GP$GLL*00",  "$GPG*LL*00", "$GP\tGLL,1*00\n", "$GPGLL*00\r\n\r\n",
+	    "",
+	    "\r\n",
+	    "$",
+	    "$*00\r\n",
+	    "GPGLL*00",
+	    "$GPGLL*0",
+	    "$GPGLL00\r\n",
+	    "$GPGLL*0g\r\n",
+	    "$GP$GLL*00",
+	    "$GPG*LL*00",
+	    "$GP\tGLL,1*00\n",
+	    "$GPGLL*00\r\n\r\n",
 	};
 	struct perron_nmea_sentence s;
 
@@ -123,22 +132,22 @@ static void test_addresses(void **state)
 static void test_fields_out_of_range(void **state)
 {
 	static const char *const bad[] = {
-		"GPRMC,240000,A,4807.0,N,01131.0,E,1,1,230394,,",
-		"GPRMC,126000,A,4807.0,N,01131.0,E,1,1,230394,,",
-		"GPRMC,12351,A,4807.0,N,01131.0,E,1,1,230394,,",
-		"GPRMC,123519,A,9000.1,N,01131.0,E,1,1,230394,,",
-		"GPRMC,123519,A,4860.0,N,01131.0,E,1,1,230394,,",
-		"GPRMC,123519,A,4807.0,E,01131.0,E,1,1,230394,,",
-		"GPRMC,123519,A,4807.0,N,18000.1,E,1,1,230394,,",
-		"GPRMC,123519,A,,,,,1,1,230394,,",
-		"GPRMC,123519,A,4807.0,N,01131.0,E,,1,230394,,",
-		"GPRMC,123519,A,4807.0,N,01131.0,E,9999,1,230394,,",
-		"GPRMC,123519,A,4807.0,N,01131.0,E,1,361,230394,,",
-		"GPRMC,123519,X,4807.0,N,01131.0,E,1,1,230394,,",
-		"GPRMC,123519,A,99999999999999999999,N,01131.0,E,1,1,230394,,",
-		"GPRMC,123519,A",
-		"GPGGA,123519,4807.038,N,01131.000,E,x,08,0.9,5,M,4,M,,",
-		"GPGGA,123519,4807.038,N,01131.000,E,1,,0.9,5,M,4,M,,",
+	    "GPRMC,240000,A,4807.0,N,01131.0,E,1,1,230394,,",
+	    "GPRMC,126000,A,4807.0,N,01131.0,E,1,1,230394,,",
+	    "GPRMC,12351,A,4807.0,N,01131.0,E,1,1,230394,,",
+	    "GPRMC,123519,A,9000.1,N,01131.0,E,1,1,230394,,",
+	    "GPRMC,123519,A,4860.0,N,01131.0,E,1,1,230394,,",
+	    "GPRMC,123519,A,4807.0,E,01131.0,E,1,1,230394,,",
+	    "GPRMC,123519,A,4807.0,N,18000.1,E,1,1,230394,,",
+	    "GPRMC,123519,A,,,,,1,1,230394,,",
+	    "GPRMC,123519,A,4807.0,N,01131.0,E,,1,230394,,",
+	    "GPRMC,123519,A,4807.0,N,01131.0,E,9999,1,230394,,",
+	    "GPRMC,123519,A,4807.0,N,01131.0,E,1,361,230394,,",
+	    "GPRMC,123519,X,4807.0,N,01131.0,E,1,1,230394,,",
+	    "GPRMC,123519,A,99999999999999999999,N,01131.0,E,1,1,230394,,",
+	    "GPRMC,123519,A",
+	    "GPGGA,123519,4807.038,N,01131.000,E,x,08,0.9,5,M,4,M,,",
+	    "GPGGA,123519,4807.038,N,01131.000,E,1,,0.9,5,M,4,M,,",
 	};
 	struct perron_nmea_fix fix;
 
@@ -163,14 +172,14 @@ static void test_no_fix_says_no_position(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_known_sentences),
-		cmocka_unit_test(test_south_and_west_are_negative),
-		cmocka_unit_test(test_checksum_must_match),
-		cmocka_unit_test(test_frame_is_required),
-		cmocka_unit_test(test_size_is_bounded),
-		cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_fields_out_of_range),
-		cmocka_unit_test(test_no_fix_says_no_position),
+	    cmocka_unit_test(test_known_sentences),
+	    cmocka_unit_test(test_south_and_west_are_negative),
+	    cmocka_unit_test(test_checksum_must_match),
+	    cmocka_unit_test(test_frame_is_required),
+	    cmocka_unit_test(test_size_is_bounded),
+	    cmocka_unit_test(test_addresses),
+	    cmocka_unit_test(test_fields_out_of_range),
+	    cmocka_unit_test(test_no_fix_says_no_position),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,15 +61,21 @@ static void test_bad_timed_lines(void **state)
 		const char *text;
 		enum perron_replay_result result;
 	} bad[] = {
-		{"x 30", PERRON_REPLAY_BAD_TIME},      {"12", PERRON_REPLAY_BAD_TIME},
-		{"-1 30", PERRON_REPLAY_BAD_TIME},     {"99999999999999999999 30", PERRON_REPLAY_BAD_TIME},
-		{"5 ", PERRON_REPLAY_BAD_DATA},	       {"5 3", PERRON_REPLAY_BAD_DATA},
-		{"5 3g", PERRON_REPLAY_BAD_DATA},      {"5 \"open", PERRON_REPLAY_BAD_DATA},
-		{"5 \"in\"side\"", PERRON_REPLAY_BAD_DATA}, {"5 \"\\q\"", PERRON_REPLAY_BAD_DATA},
-		{"5 \"\\x4\"", PERRON_REPLAY_BAD_DATA},	{"5 \"end\\\"", PERRON_REPLAY_BAD_DATA},
-		{"5 30303030303030303030303030303030303030303030303030303030303030303030303030"
-		 "30303030303030303030303030303030303030303030303030303030303030",
-		 PERRON_REPLAY_BAD_SIZE},
+	    {"x 30", PERRON_REPLAY_BAD_TIME},
+	    {"12", PERRON_REPLAY_BAD_TIME},
+	    {"-1 30", PERRON_REPLAY_BAD_TIME},
+	    {"99999999999999999999 30", PERRON_REPLAY_BAD_TIME},
+	    {"5 ", PERRON_REPLAY_BAD_DATA},
+	    {"5 3", PERRON_REPLAY_BAD_DATA},
+	    {"5 3g", PERRON_REPLAY_BAD_DATA},
+	    {"5 \"open", PERRON_REPLAY_BAD_DATA},
+	    {"5 \"in\"side\"", PERRON_REPLAY_BAD_DATA},
+	    {"5 \"\\q\"", PERRON_REPLAY_BAD_DATA},
+	    {"5 \"\\x4\"", PERRON_REPLAY_BAD_DATA},
+	    {"5 \"end\\\"", PERRON_REPLAY_BAD_DATA},
+	    {"5 30303030303030303030303030303030303030303030303030303030303030303030303030"
+	     "30303030303030303030303030303030303030303030303030303030303030",
+	     PERRON_REPLAY_BAD_SIZE},
 	};
 	struct perron_replay_record record;
 
@@ -147,7 +153,7 @@ static int create(struct bench *b, const char *path, const char *key, const char
 
 	memset(b, 0, sizeof(*b));
 	b->sensor = (struct perron_sensor_config){
-		.name = "r", .driver = "replay", .options = b->options, .option_count = 1};
+	    .name = "r", .driver = "replay", .options = b->options, .option_count = 1};
 	strcpy(b->options[0].key, "file");
 	snprintf(b->options[0].value, sizeof(b->options[0].value), "%s", path);
 	if (key) {
@@ -168,7 +174,8 @@ static void run(struct bench *b, uint64_t until_ns)
 	perron_sensor_loop_destroy(b->loop);
 }
 
-/* The log that the demo plays: every line of it is good, and its last fix is the line's last stop. */
+/* The log that the demo plays: every line of it is good, and its last fix is the line's last stop.
+ */
 static void test_recorded_line(void **state)
 {
 	static const char path[] = PERRON_TEST_DATA "/line.nmea";
@@ -223,11 +230,9 @@ static void test_bad_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_timed_lines),
-		cmocka_unit_test(test_bad_timed_lines),
-		cmocka_unit_test(test_nmea_log),
-		cmocka_unit_test(test_recorded_line),
-		cmocka_unit_test(test_bad_files),
+	    cmocka_unit_test(test_timed_lines), cmocka_unit_test(test_bad_timed_lines),
+	    cmocka_unit_test(test_nmea_log),	cmocka_unit_test(test_recorded_line),
+	    cmocka_unit_test(test_bad_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

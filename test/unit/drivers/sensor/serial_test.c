@@ -1,4 +1,5 @@
-/* The serial driver on a real tty: the slave of a pty, behind a symbolic link as udev makes them. */
+/* The serial driver on a real tty: the slave of a pty, behind a symbolic link as udev makes them.
+ */
 #include "test/unit/support.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 #include "drivers/sensor/loop.h"
 #include "platform/tty.h"
 
-#define MS       1000000ull
+#define MS	 1000000ull
 #define SENTENCE "$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6A\r\n"
 
 struct got {
@@ -87,7 +88,7 @@ static int setup(void **state)
 	snprintf(b->link, sizeof(b->link), "%s/tty", b->directory);
 	b->now_ns = 1000 * MS;
 	b->sensor = (struct perron_sensor_config){
-		.name = "line", .driver = "serial", .options = b->options};
+	    .name = "line", .driver = "serial", .options = b->options};
 	b->config = (struct perron_sensor_loop_config){.sensors = &b->sensor,
 						       .sensor_count = 1,
 						       .sink = {got_give, &b->got},
@@ -154,7 +155,7 @@ static void test_sentence_in_parts(void **state)
 	assert_int_equal(create(b), 0);
 	for (size_t i = 0; i < strlen(SENTENCE); i++) {
 		assert_int_equal(b->got.count, 0);
-		send_bytes(b, SENTENCE + i, 1);
+		send_bytes(b, &SENTENCE[i], 1);
 		turn(b, MS);
 	}
 	assert_string_equal(b->got.text, "<" SENTENCE ">");
@@ -322,15 +323,15 @@ static void test_two_sensors_on_one_tty(void **state)
 static void test_contradictions(void **state)
 {
 	static const char *const cases[][5] = {
-		{"speed", "9601", NULL, NULL, "9600"},
-		{"framing", "length", NULL, NULL, "'length'"},
-		{"framing", "gap", NULL, NULL, "'gap'"},
-		{"framing", "gap", "decoder", "nmea", "delimiter"},
-		{"delimiter", "\\q", NULL, NULL, "1 to 8 bytes"},
-		{"delimiter", "123456789", NULL, NULL, "1 to 8 bytes"},
-		{"data_bits", "9", NULL, NULL, "from 5 to 8"},
-		{"parity", "space", NULL, NULL, "none|even|odd"},
-		{"baud", "9600", NULL, NULL, "unknown key"},
+	    {"speed", "9601", NULL, NULL, "9600"},
+	    {"framing", "length", NULL, NULL, "'length'"},
+	    {"framing", "gap", NULL, NULL, "'gap'"},
+	    {"framing", "gap", "decoder", "nmea", "delimiter"},
+	    {"delimiter", "\\q", NULL, NULL, "1 to 8 bytes"},
+	    {"delimiter", "123456789", NULL, NULL, "1 to 8 bytes"},
+	    {"data_bits", "9", NULL, NULL, "from 5 to 8"},
+	    {"parity", "space", NULL, NULL, "none|even|odd"},
+	    {"baud", "9600", NULL, NULL, "unknown key"},
 	};
 	struct bench *b = *state;
 	uint32_t culprit;
@@ -340,23 +341,21 @@ static void test_contradictions(void **state)
 		option(b, cases[i][0], cases[i][1]);
 		if (cases[i][2])
 			option(b, cases[i][2], cases[i][3]);
-		assert_int_equal(perron_sensor_config_check(&b->sensor, &culprit, b->error,
-							    sizeof(b->error)),
-				 -EINVAL);
+		assert_int_equal(
+		    perron_sensor_config_check(&b->sensor, &culprit, b->error, sizeof(b->error)),
+		    -EINVAL);
 		assert_non_null(strstr(b->error, cases[i][4]));
 		assert_null(strchr(b->error, '\n'));
 	}
 	b->sensor.option_count = 1;
 	b->sensor.driver = "seriel";
 	assert_int_equal(
-		perron_sensor_config_check(&b->sensor, &culprit, b->error, sizeof(b->error)),
-		-EINVAL);
+	    perron_sensor_config_check(&b->sensor, &culprit, b->error, sizeof(b->error)), -EINVAL);
 	assert_non_null(strstr(b->error, "expected one of serial, track, synthetic, replay"));
 	b->sensor.driver = "serial";
 	b->sensor.name = "bad name";
 	assert_int_equal(
-		perron_sensor_config_check(&b->sensor, &culprit, b->error, sizeof(b->error)),
-		-EINVAL);
+	    perron_sensor_config_check(&b->sensor, &culprit, b->error, sizeof(b->error)), -EINVAL);
 }
 
 static void test_line_settings_are_applied(void **state)
@@ -379,7 +378,8 @@ static void test_line_settings_are_applied(void **state)
 
 static void test_marks(void **state)
 {
-	static const uint8_t line[] = {'a', 0xff, 0xff, 'b', 0xff, 0x00, 'c', 0xff, 0x00, 0x00, 'd'};
+	static const uint8_t line[] = {'a', 0xff, 0xff, 'b',  0xff, 0x00,
+				       'c', 0xff, 0x00, 0x00, 'd'};
 	char out[16] = "";
 	uint32_t mark_state = 0, used = 0;
 
@@ -440,19 +440,19 @@ static void test_core_that_does_not_exist(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_sentence_in_parts),
-		TEST(test_bad_sentences_are_counted_and_dropped),
-		TEST(test_every_byte_comes_through),
-		TEST(test_gap_ends_a_message),
-		TEST(test_unplug_and_replug),
-		TEST(test_missing_tty),
-		TEST(test_not_a_tty),
-		TEST(test_two_sensors_on_one_tty),
-		TEST(test_contradictions),
-		TEST(test_line_settings_are_applied),
-		TEST(test_marks),
-		TEST(test_thread),
-		TEST(test_core_that_does_not_exist),
+	    TEST(test_sentence_in_parts),
+	    TEST(test_bad_sentences_are_counted_and_dropped),
+	    TEST(test_every_byte_comes_through),
+	    TEST(test_gap_ends_a_message),
+	    TEST(test_unplug_and_replug),
+	    TEST(test_missing_tty),
+	    TEST(test_not_a_tty),
+	    TEST(test_two_sensors_on_one_tty),
+	    TEST(test_contradictions),
+	    TEST(test_line_settings_are_applied),
+	    TEST(test_marks),
+	    TEST(test_thread),
+	    TEST(test_core_that_does_not_exist),
 	};
 
 	if (access("/dev/ptmx", R_OK | W_OK) < 0)

@@ -13,7 +13,7 @@
 struct got {
 	uint64_t count[PERRON_SYNTHETIC_TYPE_COUNT];
 	uint64_t bytes;
-	uint64_t next;   /* counter expected */
+	uint64_t next; /* counter expected */
 	uint64_t wrong;
 	uint64_t refuse; /* refuses the rest once so many have come */
 	uint8_t types[64];
@@ -57,9 +57,8 @@ static void run(struct perron_option_value *options, uint32_t option_count, uint
 	char error[256];
 
 	until_ns += now_ns;
-	assert_int_equal(perron_sensor_loop_create(&loop, &config, now_ns, &culprit, error,
-						   sizeof(error)),
-			 0);
+	assert_int_equal(
+	    perron_sensor_loop_create(&loop, &config, now_ns, &culprit, error, sizeof(error)), 0);
 	while (now_ns < until_ns)
 		now_ns = perron_sensor_loop_turn(loop, now_ns);
 	perron_sensor_loop_status(loop, 0, status);
@@ -93,7 +92,7 @@ static void test_sizes_and_rates(void **state)
 static void test_mix(void **state)
 {
 	struct perron_option_value options[] = {
-		{"type", "mixed", 0, 0}, {"seed", "7", 0, 0}, {"jitter", "20ms", 0, 0}};
+	    {"type", "mixed", 0, 0}, {"seed", "7", 0, 0}, {"jitter", "20ms", 0, 0}};
 	struct perron_sensor_status status;
 	struct got got = {0}, again = {0}, other = {0};
 
@@ -159,11 +158,11 @@ static void test_each_damaged_byte_is_seen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes_and_rates),
-		cmocka_unit_test(test_mix),
-		cmocka_unit_test(test_count_ends_it),
-		cmocka_unit_test(test_would_block_is_counted),
-		cmocka_unit_test(test_each_damaged_byte_is_seen),
+	    cmocka_unit_test(test_sizes_and_rates),
+	    cmocka_unit_test(test_mix),
+	    cmocka_unit_test(test_count_ends_it),
+	    cmocka_unit_test(test_would_block_is_counted),
+	    cmocka_unit_test(test_each_damaged_byte_is_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

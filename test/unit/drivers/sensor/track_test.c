@@ -16,31 +16,29 @@
 #define MS 1000000ull
 
 static const struct perron_track_telegram sample = {
-	.evaluator = 7,
-	.epoch = 1700000000,
-	.sequence = 41,
-	.time_ns = 0x0102030405060708,
-	.cycle_ms = 250,
-	.section_count = 2,
-	.sections = {{.id = 101, .state = PERRON_TRACK_CLEAR, .age_ms = 90000},
-		     {.id = 102,
-		      .state = PERRON_TRACK_OCCUPIED,
-		      .direction = PERRON_TRACK_DIRECTION_UP,
-		      .axle_count = 12,
-		      .speed_cm_s = 1111,
-		      .age_ms = 2500}},
+    .evaluator = 7,
+    .epoch = 1700000000,
+    .sequence = 41,
+    .time_ns = 0x0102030405060708,
+    .cycle_ms = 250,
+    .section_count = 2,
+    .sections = {{.id = 101, .state = PERRON_TRACK_CLEAR, .age_ms = 90000},
+		 {.id = 102,
+		  .state = PERRON_TRACK_OCCUPIED,
+		  .direction = PERRON_TRACK_DIRECTION_UP,
+		  .axle_count = 12,
+		  .speed_cm_s = 1111,
+		  .age_ms = 2500}},
 };
 
 /* As docs/track-telegram.md shows it. */
 static void test_golden_bytes(void **state)
 {
 	static const uint8_t golden[] = {
-		'P',  'T',  'R',  'K',	1,    2,    0,	  68,	0,    0,    0,	  7,
-		0x65, 0x53, 0xf1, 0x00, 0,    0,    0,	  41,	1,    2,    3,	  4,
-		5,    6,    7,	  8,	0,    250,  0,	  0,	0,    0,    0,	  101,
-		0,    0,    0,	  0,	0,    0,    0,	  0,	0,    1,    0x5f, 0x90,
-		0,    0,    0,	  102,	1,    1,    0,	  12,	0x04, 0x57, 0,	  0,
-		0,    0,    0x09, 0xc4,
+	    'P', 'T', 'R', 'K', 1, 2, 0, 68, 0,	   0,	 0, 7, 0x65, 0x53, 0xf1, 0x00,
+	    0,	 0,   0,   41,	1, 2, 3, 4,  5,	   6,	 7, 8, 0,    250,  0,	 0,
+	    0,	 0,   0,   101, 0, 0, 0, 0,  0,	   0,	 0, 0, 0,    1,	   0x5f, 0x90,
+	    0,	 0,   0,   102, 1, 1, 0, 12, 0x04, 0x57, 0, 0, 0,    0,	   0x09, 0xc4,
 	};
 	struct perron_track_telegram out;
 	uint8_t data[PERRON_TRACK_SIZE_MAX];
@@ -90,8 +88,8 @@ static void test_fields_out_of_range(void **state)
 		bad.evaluator = i == 0 ? 0 : 7;
 		bad.cycle_ms = i == 1 ? 99 : i == 2 ? 1001 : 250;
 		bad.sections[0].id = i == 3 ? 0 : 101;
-		bad.sections[0].axle_count = i == 4 ? 1 : 0;      /* clear, with an axle */
-		bad.sections[1].axle_count = i == 5 ? 0 : 12;     /* occupied, by nothing */
+		bad.sections[0].axle_count = i == 4 ? 1 : 0;  /* clear, with an axle */
+		bad.sections[1].axle_count = i == 5 ? 0 : 12; /* occupied, by nothing */
 		bad.sections[1].state = i == 6 ? 3 : PERRON_TRACK_OCCUPIED;
 		bad.sections[1].direction = i == 7 ? 3 : PERRON_TRACK_DIRECTION_UP;
 		uint32_t size = perron_track_encode(data, &bad);
@@ -180,7 +178,7 @@ static void bench_start(struct bench *b)
 	strcpy(b->options[1].key, "address");
 	strcpy(b->options[1].value, "127.0.0.1");
 	b->sensor = (struct perron_sensor_config){
-		.name = "t", .driver = "track", .options = b->options, .option_count = 2};
+	    .name = "t", .driver = "track", .options = b->options, .option_count = 2};
 	assert_int_equal(create(b), 0);
 }
 
@@ -205,8 +203,8 @@ static struct perron_sensor_status exchange(struct bench *b, uint64_t later_ns, 
 	telegram.epoch = epoch;
 	telegram.sequence = sequence;
 	uint32_t size = perron_track_encode(data, &telegram);
-	assert_int_equal(
-		sendto(b->sender, data, size, 0, (struct sockaddr *)&to, sizeof(to)), (ssize_t)size);
+	assert_int_equal(sendto(b->sender, data, size, 0, (struct sockaddr *)&to, sizeof(to)),
+			 (ssize_t)size);
 	b->now_ns += later_ns;
 	perron_sensor_loop_turn(b->loop, b->now_ns);
 	perron_sensor_loop_status(b->loop, 0, &status);
@@ -223,11 +221,11 @@ static void test_driver_counts_what_the_numbers_say(void **state)
 	bench_start(&b);
 	exchange(&b, 250 * MS, 7, 1, 10);
 	exchange(&b, 250 * MS, 7, 1, 11);
-	exchange(&b, 250 * MS, 7, 1, 11);     /* repeated */
-	exchange(&b, 250 * MS, 7, 1, 14);     /* two missed */
-	exchange(&b, 250 * MS, 7, 1, 13);     /* late */
-	exchange(&b, 250 * MS, 8, 1, 15);     /* another evaluator */
-	s = exchange(&b, 250 * MS, 7, 2, 0);  /* restarted */
+	exchange(&b, 250 * MS, 7, 1, 11);    /* repeated */
+	exchange(&b, 250 * MS, 7, 1, 14);    /* two missed */
+	exchange(&b, 250 * MS, 7, 1, 13);    /* late */
+	exchange(&b, 250 * MS, 8, 1, 15);    /* another evaluator */
+	s = exchange(&b, 250 * MS, 7, 2, 0); /* restarted */
 	assert_int_equal(b.given, 4);
 	assert_int_equal(b.last_sequence, 0);
 	assert_int_equal(s.counters.messages, 4);
@@ -310,14 +308,14 @@ static void test_port_in_use(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden_bytes),
-		cmocka_unit_test(test_each_damaged_bit_is_seen),
-		cmocka_unit_test(test_fields_out_of_range),
-		cmocka_unit_test(test_order),
-		cmocka_unit_test(test_driver_counts_what_the_numbers_say),
-		cmocka_unit_test(test_three_silent_cycles_are_a_state),
-		cmocka_unit_test(test_rubbish_is_counted),
-		cmocka_unit_test(test_port_in_use),
+	    cmocka_unit_test(test_golden_bytes),
+	    cmocka_unit_test(test_each_damaged_bit_is_seen),
+	    cmocka_unit_test(test_fields_out_of_range),
+	    cmocka_unit_test(test_order),
+	    cmocka_unit_test(test_driver_counts_what_the_numbers_say),
+	    cmocka_unit_test(test_three_silent_cycles_are_a_state),
+	    cmocka_unit_test(test_rubbish_is_counted),
+	    cmocka_unit_test(test_port_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
