@@ -147,7 +147,7 @@ struct perron_frame {
 	X(TRUNCATED, "truncated")                 /* shorter than its header or its length */     \
 	X(VERSION, "version")                     /* another version of the frame */              \
 	X(TYPE, "type")                           /* unknown type */                              \
-	X(CLASS, "class")                         /* unknown class, or came in by another's port */ \
+	X(CLASS, "class")                         /* unknown, or came in by another's port */   \
 	X(FLAGS, "flags")                         /* unknown flag */                              \
 	X(LENGTH, "length")                       /* longer than its length, or over the bound */ \
 	X(FRAGMENT, "fragment")                   /* index or count out of range */               \

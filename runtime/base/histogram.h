@@ -36,7 +36,8 @@ static inline uint32_t perron_histogram_bucket(uint64_t value_ns)
 	if (value_ns >> PERRON_HISTOGRAM_VALUE_BITS)
 		return PERRON_HISTOGRAM_BUCKET_COUNT - 1;
 	/* Bits of the value beyond the 7 that tell it apart; 0 for the linear run and octave 6. */
-	uint32_t shift = 63 - (uint32_t)__builtin_clzll(value_ns | 64) - PERRON_HISTOGRAM_OCTAVE_BITS;
+	uint32_t top = 63 - (uint32_t)__builtin_clzll(value_ns | 64);
+	uint32_t shift = top - PERRON_HISTOGRAM_OCTAVE_BITS;
 	return (shift << PERRON_HISTOGRAM_OCTAVE_BITS) + (uint32_t)(value_ns >> shift);
 }
 

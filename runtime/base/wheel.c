@@ -44,7 +44,8 @@ static uint32_t slot_for(const struct perron_wheel *w, uint64_t tick)
 	if (tick <= w->tick)
 		return (uint32_t)w->tick & SLOT_MASK;
 	uint32_t level = (63 - (uint32_t)__builtin_clzll(tick ^ w->tick)) / SLOT_BITS;
-	return level * PERRON_WHEEL_SLOT_COUNT + ((uint32_t)(tick >> level * SLOT_BITS) & SLOT_MASK);
+	uint32_t digit = (uint32_t)(tick >> level * SLOT_BITS) & SLOT_MASK;
+	return level * PERRON_WHEEL_SLOT_COUNT + digit;
 }
 
 static void entry_link(struct perron_wheel *w, uint32_t index)

@@ -56,8 +56,8 @@ void perron_wheel_init(struct perron_wheel *w, struct perron_arena *arena, uint3
 		       uint32_t tick_shift, uint64_t now_ns);
 
 /*
- * Arms entry `index` (< entry_count), or moves it. A deadline gone by fires at the next advance; one
- * less than a tick before UINT64_MAX counts as the last tick.
+ * Arms entry `index` (< entry_count), or moves it. A deadline gone by fires at the next advance;
+ * one less than a tick before UINT64_MAX counts as the last tick.
  */
 void perron_wheel_add(struct perron_wheel *w, uint32_t index, uint64_t deadline_ns);
 

@@ -13,6 +13,7 @@ static void model_random(void **state)
 		struct perron_fifo f = perron_fifo_of(capacity);
 		struct perron_random random;
 		uint32_t written = 0, read = 0; /* the model: numbers in a row */
+		uint32_t at;
 
 		/* The counters pass 2^32 on the way. */
 		f.pushed = f.popped = UINT32_MAX - 100;
@@ -23,12 +24,13 @@ static void model_random(void **state)
 			for (uint32_t n = 0; n < written - read; n++)
 				assert_int_equal(items[perron_fifo_at(&f, n)], read + n);
 			if (perron_random_chance(&random, 500000)) {
-				uint32_t at = perron_fifo_push(&f);
-				assert_int_equal(at == PERRON_FIFO_NONE, written - read == capacity);
+				at = perron_fifo_push(&f);
+				assert_int_equal(at == PERRON_FIFO_NONE,
+						 written - read == capacity);
 				if (at != PERRON_FIFO_NONE)
 					items[at] = written++;
 			} else {
-				uint32_t at = perron_fifo_pop(&f);
+				at = perron_fifo_pop(&f);
 				assert_int_equal(at == PERRON_FIFO_NONE, written == read);
 				if (at != PERRON_FIFO_NONE)
 					assert_int_equal(items[at], read++);

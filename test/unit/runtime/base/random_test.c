@@ -5,7 +5,7 @@
 
 static void xoshiro_gives_the_reference_sequence(void **state)
 {
-	/* State 1, 2, 3, 4: the vector that the ports of the authors' xoshiro256starstar.c share. */
+	/* State 1, 2, 3, 4: the vector that ports of the authors' program share. */
 	static const uint64_t expected[] = {
 		UINT64_C(11520), UINT64_C(0), UINT64_C(1509978240), UINT64_C(1215971899390074240),
 		UINT64_C(1216172134540287360), UINT64_C(607988272756665600),
@@ -42,7 +42,7 @@ static void a_bounded_draw_is_even(void **state)
 		hits[perron_random_below(&r, 12)]++;
 	for (uint32_t i = 0; i < 12; i++)
 		chi_square += (hits[i] - 10000.0) * (hits[i] - 10000.0) / 10000.0;
-	/* 11 degrees of freedom: 1 in 10000 is above 37. The seed is fixed, so it stays as it is. */
+	/* 11 degrees of freedom: 1 in 10000 is above 37; the seed is fixed. */
 	assert_true(chi_square < 37);
 }
 
