@@ -16,6 +16,7 @@
 
 #define FILE_SIZE_MAX (64u << 20)
 #define BURST_MAX     32
+#define LATE_NS_MAX   PERRON_NS_PER_S
 #define SPEED_PPM     1000000
 
 static const struct perron_option options[] = {
@@ -36,7 +37,8 @@ struct replay {
 	struct perron_replay_file file;
 	struct perron_replay_record next;
 	enum perron_replay_result next_result;
-	uint64_t start_ns;
+	bool started;
+	uint64_t start_ns; /* of the first run: when it was first read */
 	uint64_t run_ns; /* recorded time of the runs before this one */
 };
 
@@ -165,9 +167,9 @@ static int replay_open(struct perron_sensor *sensor, uint64_t now_ns, char *erro
 	(void)error;
 	(void)error_size;
 	perron_replay_file_rewind(&replay->file);
-	replay->start_ns = now_ns;
+	replay->started = false;
 	replay->run_ns = 0;
-	replay_advance(sensor);
+	sensor->deadline_ns = now_ns;
 	return 0;
 }
 
@@ -199,11 +201,29 @@ static void record_give(struct perron_sensor *sensor, uint64_t now_ns,
 					    : PERRON_SENSOR_BAD_MALFORMED);
 }
 
+/* After a stall it goes on where it was, later, instead of giving all at once. */
+static void replay_catch_up(struct perron_sensor *sensor, uint64_t now_ns)
+{
+	struct replay *replay = sensor->data;
+
+	if (sensor->deadline_ns == PERRON_SENSOR_NEVER ||
+	    now_ns < sensor->deadline_ns + LATE_NS_MAX)
+		return;
+	replay->start_ns += now_ns - sensor->deadline_ns;
+	sensor->deadline_ns = now_ns;
+}
+
 static int replay_read(struct perron_sensor *sensor, uint64_t now_ns,
 		       const struct perron_sensor_sink *sink)
 {
-	const struct replay *replay = sensor->data;
+	struct replay *replay = sensor->data;
 
+	if (!replay->started) {
+		replay->started = true;
+		replay->start_ns = now_ns;
+		replay_advance(sensor);
+	}
+	replay_catch_up(sensor, now_ns);
 	for (uint32_t i = 0; i < BURST_MAX && sensor->deadline_ns <= now_ns; i++) {
 		record_give(sensor, now_ns, sink);
 		replay_advance(sensor);

@@ -44,7 +44,8 @@ struct synthetic {
 	uint64_t jitter_ns;
 	uint64_t random;
 	uint64_t counter;  /* of the next message */
-	uint64_t start_ns; /* of the schedule */
+	bool started;
+	uint64_t start_ns; /* of the schedule: when it was first read */
 	uint64_t schedule_index;
 	uint32_t deck_left;
 	uint8_t deck[DECK_SIZE];
@@ -125,9 +126,9 @@ static int synthetic_open(struct perron_sensor *sensor, uint64_t now_ns, char *e
 
 	(void)error;
 	(void)error_size;
-	s->start_ns = now_ns;
+	s->started = false;
 	s->schedule_index = 0;
-	sensor->deadline_ns = due_next(s);
+	sensor->deadline_ns = now_ns;
 	return 0;
 }
 
@@ -154,6 +155,12 @@ static int synthetic_read(struct perron_sensor *sensor, uint64_t now_ns,
 {
 	struct synthetic *s = sensor->data;
 
+	if (!s->started) {
+		/* A station may take its time between opening its sensors and reading them. */
+		s->started = true;
+		s->start_ns = now_ns;
+		sensor->deadline_ns = due_next(s);
+	}
 	synthetic_catch_up(sensor, now_ns);
 	for (uint32_t i = 0; i < BURST_MAX && sensor->deadline_ns <= now_ns; i++) {
 		if (s->count_max != 0 && s->counter >= s->count_max)

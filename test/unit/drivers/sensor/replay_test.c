@@ -206,6 +206,20 @@ static void test_recorded_line(void **state)
 	assert_int_equal(b.status.state, PERRON_SENSOR_OPEN);
 }
 
+/* However late it is first read, and after a stall: never more than its due at once. */
+static void test_late_is_not_all_at_once(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	assert_int_equal(create(&b, PERRON_TEST_DATA "/line.nmea", NULL, NULL), 0);
+	perron_sensor_loop_turn(b.loop, 60000 * MS);
+	assert_int_equal(b.got.count, 2);
+	assert_true(perron_sensor_loop_turn(b.loop, 90000 * MS) == 91000 * MS);
+	assert_int_equal(b.got.count, 4);
+	perron_sensor_loop_destroy(b.loop);
+}
+
 static void test_bad_files(void **state)
 {
 	char path[] = "/tmp/perron-replay-XXXXXX";
@@ -232,6 +246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_timed_lines), cmocka_unit_test(test_bad_timed_lines),
 	    cmocka_unit_test(test_nmea_log),	cmocka_unit_test(test_recorded_line),
+	    cmocka_unit_test(test_late_is_not_all_at_once),
 	    cmocka_unit_test(test_bad_files),
 	};
 

@@ -122,6 +122,32 @@ static void test_count_ends_it(void **state)
 	assert_string_equal(status.why, "ended");
 }
 
+/* The schedule starts when the sensor is first read; a long stall leaves messages out, once. */
+static void test_stall_leaves_out(void **state)
+{
+	struct perron_sensor_config sensor = {
+	    .name = "s", .driver = "synthetic", .class_hint = PERRON_CLASS_ALARM};
+	struct got got = {0};
+	struct perron_sensor_loop_config config = {
+	    .sensors = &sensor, .sensor_count = 1, .sink = {got_give, &got}, .cpu = -1};
+	struct perron_sensor_status status;
+	struct perron_sensor_loop *loop;
+	uint32_t culprit;
+	char error[256];
+
+	(void)state;
+	assert_int_equal(perron_sensor_loop_create(&loop, &config, 0, &culprit, error, 256), 0);
+	perron_sensor_loop_turn(loop, 60 * NS_PER_S);
+	assert_int_equal(got.next, 1);
+	perron_sensor_loop_turn(loop, 70 * NS_PER_S);
+	perron_sensor_loop_status(loop, 0, &status);
+	assert_in_range(got.next, 10 * 38 - 1, 10 * 38 + 1);
+	assert_int_equal(got.wrong, 1); /* the gap in the counters */
+	assert_in_range(status.counters.messages, 2, 3);
+	assert_int_equal(status.counters.messages + status.counters.missed, got.next);
+	perron_sensor_loop_destroy(loop);
+}
+
 static void test_would_block_is_counted(void **state)
 {
 	struct perron_option_value options[] = {{"count", "10", 0, 0}};
@@ -161,6 +187,7 @@ int main(void)
 	    cmocka_unit_test(test_sizes_and_rates),
 	    cmocka_unit_test(test_mix),
 	    cmocka_unit_test(test_count_ends_it),
+	    cmocka_unit_test(test_stall_leaves_out),
 	    cmocka_unit_test(test_would_block_is_counted),
 	    cmocka_unit_test(test_each_damaged_byte_is_seen),
 	};
