@@ -147,6 +147,8 @@ static void put_error(struct perron_socket *socket, struct client *client, const
 {
 	json_t *reply = json_pack("{s:b,s:s}", "ok", 0, "error", error);
 
+	if (!reply) /* what it quotes was cut within a character */
+		reply = json_pack("{s:b,s:s}", "ok", 0, "error", "the request is not understood");
 	put_json(socket, client, reply);
 	json_decref(reply);
 }

@@ -140,4 +140,11 @@ has "$out" '"ok":false'
 expect 'no file' 1 "$perron" config check "$here/none.yaml"
 expect 'no action' 2 "$perron" config
 
+# every cause of a drop is explained
+for cause in $(sed -n '/define PERRON_DROP_CAUSES/,/^enum/s/.*X([A-Z_]*, "\([a-z-]*\)").*/\1/p' \
+	"$source/runtime/base/frame.h"); do
+	[ "$cause" = none ] || grep -q "\`$cause\`" "$source/docs/operations.md" ||
+		fail "docs/operations.md does not explain the drop '$cause'"
+done
+
 exit $failed

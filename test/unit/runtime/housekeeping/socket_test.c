@@ -173,12 +173,17 @@ static void nonsense_is_told(void **state)
 	assert_string_equal(json_string_value(json_object_get(reply, "error")),
 			    "unknown command 'reboot'; 'help' lists them");
 	json_decref(reply);
+	reply = ask(fd, "{\"command\":\"......................................."
+			"\xc3\xa9\"}\n");
+	assert_string_equal(json_string_value(json_object_get(reply, "error")),
+			    "the request is not understood");
+	json_decref(reply);
 	reply = ask(fd, "{\"command\":\"peers\",\"first\":\"a\"}\n");
 	assert_true(json_is_false(json_object_get(reply, "ok")));
 	json_decref(reply);
 	perron_socket_counters_read(station, &counters);
 	assert_int_equal(counters.malformed, 1);
-	assert_int_equal(counters.requests, 3);
+	assert_int_equal(counters.requests, 4);
 	close(fd);
 }
 
@@ -208,6 +213,11 @@ static void lists_come_in_pages(void **state)
 	assert_int_equal(json_array_size(json_object_get(reply, "peers")), 128);
 	assert_int_equal(json_integer_value(json_object_get(reply, "total")), 200);
 	assert_int_equal(json_integer_value(json_object_get(reply, "next")), 128);
+	json_decref(reply);
+	reply = ask(fd, "{\"command\":\"......................................."
+			"\xc3\xa9\"}\n");
+	assert_string_equal(json_string_value(json_object_get(reply, "error")),
+			    "the request is not understood");
 	json_decref(reply);
 	reply = ask(fd, "{\"command\":\"peers\",\"first\":128}\n");
 	assert_int_equal(json_array_size(json_object_get(reply, "peers")), 72);
