@@ -22,6 +22,7 @@
 #ifndef PERRON_DRIVERS_PORT_PORT_H
 #define PERRON_DRIVERS_PORT_PORT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,7 +34,9 @@ struct rte_mbuf;
 struct rte_mempool;
 
 /* Ports of one station. */
-#define PERRON_PORT_COUNT_MAX	  4
+#define PERRON_PORT_COUNT_MAX 4
+/* Pairs of in-process rings (a test has many stations in one process). */
+#define PERRON_PORT_RING_LINK_MAX 256
 #define PERRON_PORT_ARGUMENT_SIZE 512
 #define PERRON_PORT_ERROR_SIZE	  512
 #define PERRON_PORT_MAC_SIZE	  6
@@ -51,16 +54,17 @@ struct perron_port_impair_config {
 	uint64_t jitter_ns; /* added to the delay, uniform in [0, jitter]; order is kept */
 	uint32_t loss_ppm;
 	uint32_t duplicate_ppm;
-	uint32_t reorder_ppm;	 /* these frames overtake: they skip the delay */
-	uint64_t seed;		 /* a seed gives the same fates to the same frames in turn */
+	uint32_t reorder_ppm; /* these are overtaken: held PERRON_PORT_IMPAIR_REORDER_NS longer */
+	uint64_t seed;	      /* a seed gives the same fates to the same frames in turn */
 	uint32_t held_count_max; /* frames under way; 0: PERRON_PORT_IMPAIR_HELD_DEFAULT */
 };
 #define PERRON_PORT_IMPAIR_HELD_DEFAULT 4096
+#define PERRON_PORT_IMPAIR_REORDER_NS	1000000ull
 #define PERRON_PORT_IMPAIR_DELAY_NS_MAX 10000000000ull
 
 /* A port as the descriptor asks for it. Everything pointed at outlives the port. */
 struct perron_port_config {
-	uint32_t index; /* of the station's ports, from 0: makes the device's name unique */
+	uint32_t index; /* different for each port of the process: makes the device's name */
 	const char *driver;
 	const struct perron_option_value *options;
 	uint32_t option_count;
@@ -116,36 +120,48 @@ struct perron_port_api {
 	const char *summary;		     /* one line */
 	const struct perron_option *options; /* ended by a NULL name */
 	bool pci;			     /* needs the EAL's PCI bus: no --no-pci */
-	bool multi_segment; /* takes chained mbufs (see perron_port_open on what is made of it) */
+	bool multi_segment; /* sends chained mbufs as they are; else they are copied first */
 	/* Options that contradict each other. May be NULL. 0, or -EINVAL and an error. */
 	int (*check)(const struct perron_port_config *config, char *error, size_t error_size);
 	/* Whether the machine has what the config names; removes residue of a killed station. */
 	int (*probe)(const struct perron_port_config *config, char *error, size_t error_size);
 	/* Writes the EAL's argument, "" for none. 0, or -ENAMETOOLONG. */
 	int (*eal_argument)(const struct perron_port_config *config, char *out, size_t out_size);
+	/* Another argument that it needs, NULL for none. May be NULL. */
+	const char *(*eal_flag)(const struct perron_port_config *config);
+	/* Buffers that its queues may hold. */
+	uint32_t (*buffer_count)(const struct perron_port_config *config);
 	/* After rte_eal_init. 0 or -errno and an error; then nothing is left open. */
 	int (*open)(struct perron_port *port, char *error, size_t error_size);
 	void (*close)(struct perron_port *port);
-	/* May be NULL: a port without a device (ring) has its counters in `port` alone. */
+	/* What needs looking after now and then. May be NULL. */
+	void (*upkeep)(struct perron_port *port, uint64_t now_ns);
+	/* Beside what ethdev does to arm and disarm. May be NULL. Owning lcore. */
+	void (*arm)(struct perron_port *port, bool armed);
+	/* What the device counts. May be NULL: a ring has its counters in `port` alone. */
 	void (*statistics)(const struct perron_port *port, struct perron_port_statistics *out);
 	void (*link)(const struct perron_port *port, struct perron_port_link *out);
 };
 
 struct perron_port_impair; /* impair.h */
 
-/* A running port. Allocate it zeroed or on a stack; its address must not change while it is open.
- */
+/* A running port. Its address must not change while it is open. */
 struct perron_port {
 	/* The lcore's, each burst. */
 	perron_port_receive_function receive;	/* the driver's */
 	perron_port_transmit_function transmit; /* the driver's; see perron_port_transmit */
 	struct perron_port_impair *impair;	/* NULL: none */
 	struct rte_mempool *pool;
+	void *driver_data;	 /* the ring's */
 	uint16_t device_id;	 /* of ethdev; UINT16_MAX: none */
+	uint16_t rx_queue_count; /* more than one: one a class, polled most urgent first */
 	uint16_t tx_queue_count; /* 4: one a class; 1: all share it */
-	bool multi_segment;
-	bool wakes;				      /* perron_port_wake_fd gives a descriptor */
-	void *driver_data;			      /* the ring's */
+	bool multi_segment;	 /* see perron_port_open */
+	bool exclusive;		 /* frames must not be shared: copied if they are */
+	bool wake_drains;	 /* the descriptor counts, and is read after waking */
+	bool wake_enables;	 /* the device must be told to raise it */
+	/* Cleared by upkeep while it restarts the device; the lcore then leaves it alone. */
+	atomic_bool live;
 	uint64_t counters[PERRON_PORT_COUNTER_COUNT]; /* written by the owning lcore alone */
 
 	/* Set by open, then constant. */
@@ -155,6 +171,10 @@ struct perron_port {
 	uint16_t mtu;
 	int wake_fd;
 	char device_name[32];
+
+	/* Housekeeping's. */
+	uint64_t upkeep_next_ns;
+	uint64_t upkeep_interval_ns;
 };
 
 /* The constant table of drivers. */
@@ -162,8 +182,7 @@ uint32_t perron_port_driver_count(void);
 const struct perron_port_api *perron_port_driver_at(uint32_t index);
 const struct perron_port_api *perron_port_driver_find(const char *name); /* NULL: none */
 
-/* The same in the form that the descriptor's checks take. NULL: no such driver, or past the last.
- */
+/* The same for the descriptor's checks. NULL: no such driver, or past the last. */
 const struct perron_option *perron_port_driver_options(const char *name);
 const char *perron_port_driver_name(uint32_t index);
 
@@ -197,6 +216,9 @@ int perron_port_eal_argument(const struct perron_port_config *config, char *out,
 /* Whether the EAL must scan PCI for this port (else pass --no-pci). */
 bool perron_port_needs_pci(const struct perron_port_config *config);
 
+/* A further argument for the EAL ("--single-file-segments"), or NULL. */
+const char *perron_port_eal_flag(const struct perron_port_config *config);
+
 /* Buffers that the port's own queues may hold: the pool must have them beside everyone else's. */
 uint32_t perron_port_buffer_count(const struct perron_port_config *config);
 
@@ -204,12 +226,19 @@ uint32_t perron_port_buffer_count(const struct perron_port_config *config);
  * Opens the port: finds its device, sets up the queues (one to receive; to transmit one a class
  * where the device has as many, else one), starts it, reads MAC and MTU. Received frames come from
  * `pool`, whose buffers hold PERRON_PORT_DATAROOM_SIZE_MIN bytes after the headroom.
- * port->multi_segment then says whether transmit takes chained mbufs: false means that the caller
- * gives contiguous ones. Housekeeping thread, after rte_eal_init; allocates. Returns 0 or -errno
- * and one line.
+ * port->multi_segment then says what a chained or indirect mbuf costs in transmit: true: nothing;
+ * false: it is copied into a buffer of `pool` first.
+ * A memif client whose server is not there yet opens all the same, its link down.
+ * Housekeeping thread, after rte_eal_init; allocates. Returns 0 or -errno and one line.
  */
 int perron_port_open(struct perron_port *port, const struct perron_port_config *config,
 		     struct rte_mempool *pool, char *error, size_t error_size) PERRON_MUST_USE;
+
+/*
+ * Looks after the port: a memif client connects again. Housekeeping thread, every 100 ms or so;
+ * may block for a millisecond or two.
+ */
+void perron_port_upkeep(struct perron_port *port, uint64_t now_ns);
 
 /* Stops and closes; frees what is under way; deletes its socket file. Idempotent. Housekeeping. */
 void perron_port_close(struct perron_port *port);
@@ -223,9 +252,10 @@ uint16_t perron_port_receive(struct perron_port *port, uint64_t now_ns, struct r
 			     uint16_t count) PERRON_MUST_USE;
 
 /*
- * Transmits up to `count` frames of one class (enum perron_class); returns how many were taken, the
- * first ones; the others stay the caller's (counted as TX_REFUSED). A frame may be shared
- * (refcnt > 1) but must not be written as long as the device may hold it. Owning lcore.
+ * Transmits up to `count` <= PERRON_PORT_BURST_MAX frames of one class (enum perron_class); returns
+ * how many were taken, the first ones; the others stay the caller's (counted as TX_REFUSED), some
+ * perhaps replaced in `frames` by their copies. A frame may be chained, and shared (refcnt > 1) if
+ * nobody writes it while a NIC may hold it. Owning lcore.
  */
 uint16_t perron_port_transmit(struct perron_port *port, uint64_t now_ns, uint8_t class,
 			      struct rte_mbuf **frames, uint16_t count) PERRON_MUST_USE;

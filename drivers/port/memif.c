@@ -1,0 +1,222 @@
+/*
+ * memif: shared memory between two processes of one machine (net_memif), a socket file to meet at.
+ * The server makes the file; the client connects, and again when it was cut off (upkeep), for the
+ * PMD of 22.11 connects only when a port is started.
+ *
+ * A server that was killed leaves its file; probe takes it away if nobody listens there any more.
+ */
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rte_ethdev.h>
+
+#include "drivers/port/driver.h"
+
+#define PATH_SIZE	       108 /* sun_path */
+#define UPKEEP_INTERVAL_NS_MIN 100000000ull
+#define UPKEEP_INTERVAL_NS_MAX 1000000000ull
+/* Longer than any turn of a lcore that is not stopped. */
+#define QUIET_NS 1000000
+
+enum role { ROLE_SERVER, ROLE_CLIENT };
+
+static const struct perron_option options[] = {
+    {"socket", PERRON_OPTION_TEXT, NULL, "file to meet at, e.g. /run/perron/line.sock"},
+    {"role", PERRON_OPTION_CHOICE, NULL, "one end is the server, the other the client",
+     .choices = "server|client"},
+    {"id", PERRON_OPTION_INTEGER, "0", "the same at both ends of one link", .min = 0,
+     .max = UINT32_MAX},
+    {"ring", PERRON_OPTION_INTEGER, "10", "binary logarithm of the ring's size", .min = 5,
+     .max = 14},
+    {"queues", PERRON_OPTION_CHOICE, "1",
+     "4: a ring a class, read most urgent first; the same at both ends", .choices = "1|4"},
+    {"zero_copy", PERRON_OPTION_BOOLEAN, "no",
+     "client: lend the pool's memory to the server; needs huge pages"},
+    {NULL},
+};
+
+static uint16_t queue_count(const struct perron_port_config *config)
+{
+	return perron_port_option_number(config, "queues") == 0 ? 1 : 4;
+}
+
+static bool is_client(const struct perron_port_config *config)
+{
+	return perron_port_option_number(config, "role") == ROLE_CLIENT;
+}
+
+static int check(const struct perron_port_config *config, char *error, size_t error_size)
+{
+	const char *path = perron_port_option_text(config, "socket");
+	if (path[0] != '/') {
+		snprintf(error, error_size, "socket '%.64s': expected a path from the root on",
+			 path);
+		return -EINVAL;
+	}
+	if (strlen(path) >= PATH_SIZE) {
+		snprintf(error, error_size,
+			 "socket '%.64s...' is too long; expected at most %d "
+			 "characters",
+			 path, PATH_SIZE - 1);
+		return -EINVAL;
+	}
+	if (perron_port_option_number(config, "zero_copy") && !is_client(config)) {
+		snprintf(error, error_size, "zero_copy: only the client lends its memory");
+		return -EINVAL;
+	}
+	return perron_port_text_check(config, "socket", error, error_size);
+}
+
+/* Whether somebody listens at the file. */
+static bool is_listened_at(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return true;
+	int result = connect(fd, (const struct sockaddr *)&address, sizeof(address));
+	bool refused = result < 0 && (errno == ECONNREFUSED || errno == ENOENT);
+	close(fd);
+	return !refused;
+}
+
+static int server_probe(const char *path, char *error, size_t error_size)
+{
+	struct stat status;
+	if (lstat(path, &status))
+		return 0; /* the usual case: nothing there */
+	if (!S_ISSOCK(status.st_mode)) {
+		snprintf(error, error_size, "memif: %s is no socket; choose another name", path);
+		return -EEXIST;
+	}
+	if (is_listened_at(path)) {
+		snprintf(error, error_size, "memif: another station listens at %s", path);
+		return -EADDRINUSE;
+	}
+	if (unlink(path)) {
+		int result = -errno;
+		snprintf(error, error_size, "memif: cannot remove the stale socket %s: %s", path,
+			 strerror(-result));
+		return result;
+	}
+	return 0;
+}
+
+static int probe(const struct perron_port_config *config, char *error, size_t error_size)
+{
+	const char *path = perron_port_option_text(config, "socket");
+	char copy[PATH_SIZE];
+	snprintf(copy, sizeof(copy), "%s", path);
+	const char *directory = dirname(copy);
+	if (access(directory, is_client(config) ? X_OK : W_OK | X_OK)) {
+		int result = -errno;
+		snprintf(error, error_size, "memif: directory %s: %s; run: mkdir -p %s", directory,
+			 strerror(-result), directory);
+		return result;
+	}
+	return is_client(config) ? 0 : server_probe(path, error, error_size);
+}
+
+static int eal_argument(const struct perron_port_config *config, char *out, size_t out_size)
+{
+	int n = snprintf(out, out_size,
+			 "--vdev=net_memif%u,role=%s,id=%u,socket=%s,socket-abstract=no,"
+			 "bsize=2048,rsize=%d,zero-copy=%s",
+			 config->index, is_client(config) ? "client" : "server",
+			 (unsigned int)perron_port_option_number(config, "id"),
+			 perron_port_option_text(config, "socket"),
+			 (int)perron_port_option_number(config, "ring"),
+			 perron_port_option_number(config, "zero_copy") ? "yes" : "no");
+	return n < 0 || (size_t)n >= out_size ? -ENAMETOOLONG : 0;
+}
+
+static const char *eal_flag(const struct perron_port_config *config)
+{
+	return perron_port_option_number(config, "zero_copy") ? "--single-file-segments" : NULL;
+}
+
+static uint32_t buffer_count(const struct perron_port_config *config)
+{
+	if (!perron_port_option_number(config, "zero_copy"))
+		return 0;
+	return 2u * queue_count(config) << perron_port_option_number(config, "ring");
+}
+
+static int open_port(struct perron_port *port, char *error, size_t error_size)
+{
+	uint16_t size = (uint16_t)(1u << perron_port_option_number(port->config, "ring"));
+	struct perron_port_device_wish wish = {
+	    .rx_queue_count = queue_count(port->config),
+	    .tx_queue_count = queue_count(port->config),
+	    .rx_descriptor_count = size,
+	    .tx_descriptor_count = size,
+	    .start_may_fail = is_client(port->config),
+	};
+	snprintf(port->device_name, sizeof(port->device_name), "net_memif%u", port->config->index);
+	port->upkeep_interval_ns = UPKEEP_INTERVAL_NS_MIN;
+	return perron_port_device_open(port, &wish, error, error_size);
+}
+
+/*
+ * Starts a client's port again once somebody listens. The lcore leaves the device alone meanwhile:
+ * it is cut off, so nothing is lost by that.
+ */
+static void upkeep(struct perron_port *port, uint64_t now_ns)
+{
+	struct perron_port_link link = {0};
+	const char *path = perron_port_option_text(port->config, "socket");
+	if (!is_client(port->config) || now_ns < port->upkeep_next_ns)
+		return;
+	perron_port_device_link(port, &link);
+	port->upkeep_next_ns = now_ns + port->upkeep_interval_ns;
+	if (link.up) {
+		port->upkeep_interval_ns = UPKEEP_INTERVAL_NS_MIN;
+		return;
+	}
+	if (port->upkeep_interval_ns < UPKEEP_INTERVAL_NS_MAX)
+		port->upkeep_interval_ns *= 2;
+	if (access(path, F_OK))
+		return;
+	/* Pairs with the loads in perron_port_receive and _transmit. */
+	atomic_store_explicit(&port->live, false, memory_order_release);
+	struct timespec pause = {0, QUIET_NS};
+	nanosleep(&pause, NULL);
+	(void)rte_eth_dev_stop(port->device_id);
+	if (rte_eth_dev_start(port->device_id) == 0)
+		atomic_store_explicit(&port->live, true, memory_order_release);
+}
+
+static void close_port(struct perron_port *port)
+{
+	const char *path = perron_port_option_text(port->config, "socket");
+	bool server = !is_client(port->config);
+	perron_port_device_close(port);
+	/* The PMD does so itself when its last port goes; it says nothing if it could not. */
+	if (server && !is_listened_at(path))
+		(void)unlink(path);
+}
+
+const struct perron_port_api perron_port_memif = {
+    .name = "memif",
+    .summary = "shared memory with one other process of this machine",
+    .options = options,
+    .multi_segment = true,
+    .check = check,
+    .probe = probe,
+    .eal_argument = eal_argument,
+    .eal_flag = eal_flag,
+    .buffer_count = buffer_count,
+    .open = open_port,
+    .upkeep = upkeep,
+    .close = close_port,
+    .statistics = perron_port_device_statistics,
+    .link = perron_port_device_link,
+};
