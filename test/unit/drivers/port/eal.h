@@ -2,6 +2,8 @@
 #ifndef PERRON_TEST_UNIT_DRIVERS_PORT_EAL_H
 #define PERRON_TEST_UNIT_DRIVERS_PORT_EAL_H
 
+#include "test/unit/support.h"
+
 #include <sched.h>
 #include <stdio.h>
 
