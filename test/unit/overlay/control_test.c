@@ -233,6 +233,7 @@ static void advertise_draw(struct perron_advertise *m)
 		name_draw(m->items[i].name);
 		m->items[i].owner = random32();
 		m->items[i].owner_incarnation = random32();
+		m->items[i].stamp = random32();
 	}
 }
 
@@ -244,6 +245,7 @@ static void advertise_same(const struct perron_advertise *a, const struct perron
 		assert_string_equal(a->items[i].name, b->items[i].name);
 		SAME(items[i].owner);
 		SAME(items[i].owner_incarnation);
+		SAME(items[i].stamp);
 	}
 }
 
