@@ -141,8 +141,10 @@ expect 'no file' 1 "$perron" config check "$here/none.yaml"
 expect 'no action' 2 "$perron" config
 
 # every cause of a drop is explained
-for cause in $(sed -n '/define PERRON_DROP_CAUSES/,/^enum/s/.*X([A-Z_]*, "\([a-z-]*\)").*/\1/p' \
-	"$source/runtime/base/frame.h"); do
+mapfile -t causes < <(sed -n '/define PERRON_DROP_CAUSES/,/^enum/s/.*X([A-Z_]*, "\([a-z-]*\)").*/\1/p' \
+	"$source/runtime/base/frame.h")
+[ ${#causes[@]} -gt 30 ] || fail "only ${#causes[@]} causes of drops found"
+for cause in "${causes[@]}"; do
 	[ "$cause" = none ] || grep -q "\`$cause\`" "$source/docs/operations.md" ||
 		fail "docs/operations.md does not explain the drop '$cause'"
 done
