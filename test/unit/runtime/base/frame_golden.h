@@ -1,7 +1,7 @@
 /*
  * Frames, byte for byte, and the headers that they carry: the codec must turn each into the other.
- * The bytes were made by another program than the codec; test/net/dissector.py makes them once
- * more, and has Wireshark read them. It reads this table by its form: keep one `.name = value` a
+ * The bytes were made by another program than the codec; test/structure/dissector.py makes them
+ * once more, and has Wireshark read them. It reads this table by its form: one `.name = value` a
  * field, and hexadecimal digits alone in `.hex`.
  */
 #ifndef PERRON_TEST_UNIT_RUNTIME_BASE_FRAME_GOLDEN_H
