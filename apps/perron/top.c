@@ -103,6 +103,8 @@ static int run_screen(struct cli_connection *connection, const struct cli *cli)
 			ended = 1;
 	}
 	endwin();
+	if (!ended)
+		fprintf(stderr, "perron: the station has gone\n");
 	return ended ? CLI_OK : CLI_NOT_RUNNING;
 }
 
