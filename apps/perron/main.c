@@ -32,7 +32,8 @@ static const struct subcommand subcommands[] = {
     {"drops", "dropped frames by cause, peer and stream", "", NULL, cli_view_drops, true, false},
     {"top", "all of it, once a second (q quits)", "", cli_top, NULL, false, false},
 #ifdef PERRON_HAVE_CLIENT
-	{"subscribe", "a sensor's stream, from any host", "SENSOR", cli_subscribe, NULL, false, true},
+	{"subscribe", "a sensor's stream, from any host", "SENSOR", cli_subscribe, NULL, false,
+	 true},
 #endif
     {"config", "checks a descriptor, or shows what is in force", "check|show-effective FILE",
      cli_config, NULL, false, false},

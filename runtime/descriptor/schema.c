@@ -295,7 +295,8 @@ const struct perron_schema_key perron_schema_overlay[] = {
 	{{"beat_timeout", DURATION, "250ms", "", .min = 2 * MS, .max = 60ll * S},
 	 OVERLAY(beat_timeout_ns)},
 	{{"lease", DURATION, "2s", "", .min = 10 * MS, .max = 600ll * S}, OVERLAY(lease_ns)},
-	{{"portal", TEXT, NULL, "a list of the root cell's peers, each {peer: ID, address: A.B.C.D}"},
+	{{"portal", TEXT, NULL,
+	  "a list of the root cell's peers, each {peer: ID, address: A.B.C.D}"},
 	 OVERLAY(portal), .nested = perron_schema_read_portal},
 	{{NULL}},
 };
@@ -333,7 +334,8 @@ const struct perron_schema_key perron_schema_station[] = {
 
 const struct perron_schema_key perron_schema_port[] = {
 	{{"driver", TEXT, NULL, "the name of a port driver, such as af_packet"},
-	 FIELD(perron_descriptor_port, driver.name), .parse = parse_sensor_name, .print = print_name},
+	 FIELD(perron_descriptor_port, driver.name), .parse = parse_sensor_name,
+	 .print = print_name},
 	{{"impair", TEXT, "", "a mapping of delay, jitter, loss, duplicate, reorder, seed"},
 	 FIELD(perron_descriptor_port, impair), .nested = perron_schema_read_impair},
 	{{NULL}},
@@ -354,7 +356,8 @@ const struct perron_schema_key perron_schema_impair[] = {
 const struct perron_schema_key perron_schema_peer[] = {
 	{{"id", INTEGER, NULL, "the peer's id, a number above 0", .min = 1, .max = UINT32_MAX},
 	 PEER(id)},
-	{{"cell", TEXT, "any", "a cell such as 0.1.0 (the root is 0; 8 levels, 0 to 15 each), or any"},
+	{{"cell", TEXT, "any",
+	  "a cell such as 0.1.0 (the root is 0; 8 levels, 0 to 15 each), or any"},
 	 PEER(cell), .parse = parse_cell, .print = print_cell},
 	{{"lcore", TEXT, "auto", "a core from 0 to 1023, or auto"},
 	 PEER(lcore), .parse = parse_core, .print = print_core},
