@@ -7,6 +7,7 @@
   functions        under 70 lines, the brace on its own line
   columns [PATH...]  at most 100, but for files that start with one of the paths
   purity           pure sources: few headers, no floating point
+  documented       every type and cause of frame.h has its row in docs/protocol.md
   registered       every test/unit/**/*_test.c is in test/unit/meson.build
   self CC          each check above finds the fault it is for
 
@@ -168,6 +169,19 @@ def check_registered(top):
     return faults
 
 
+def check_documented(top):
+    codec, page = read(top, 'runtime/base/frame.h'), read(top, 'docs/protocol.md')
+    faults = []
+    for value, name in re.findall(r'X\(\w+, (\d+), "([\w-]+)"\)', codec):
+        if f'\n| {value} | `{name}` |' not in page:
+            faults.append(f'docs/protocol.md: 1.2 has no row for type {value}, {name}')
+    causes = codec.split('PERRON_DROP_CAUSES(X)', 1)[1].split('enum', 1)[0]
+    for name in re.findall(r'X\(\w+, "([\w-]+)"\)', causes):
+        if name != 'none' and f'\n| `{name}` |' not in page:
+            faults.append(f'docs/protocol.md: 1.6 has no row for cause {name}')
+    return faults
+
+
 def tool(*command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -216,7 +230,7 @@ def header_faults(top, compiler, flags, path):
     source = f'#include "{path}"\n#include "{path}"\nextern int perron_not_empty;\n'
     command = compiler + ['-std=gnu17', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Wstrict-prototypes',
                           '-Werror', '-I' + top] + flags + ['-fsyntax-only', '-x', 'c', '-']
-    done = subprocess.run(command, input=source, capture_output=True, text=True)
+    done = subprocess.run(command, input=source, capture_output=True, text=True, cwd=top)
     if done.returncode == 0:
         return []
     first = [line for line in done.stderr.splitlines() if 'error' in line] or [done.stderr]
@@ -242,6 +256,10 @@ def check_headers(top, compiler):
 SOUND = {
     'runtime/base/a.h': '#ifndef A\n#define A\n#include <stdint.h>\nstruct a {\n\tuint8_t b;\n};\n'
                         '#endif\n',
+    'runtime/base/frame.h': '#ifndef F\n#define F\n#define T(X) X(BEAT, 1, "beat")\n'
+                            '#define PERRON_DROP_CAUSES(X) X(NONE, "none") X(LATE, "too-late")\n'
+                            'enum b { B };\n#endif\n',
+    'docs/protocol.md': '\n| 1 | `beat` |\n| `too-late` |\n',
     'runtime/base/assert.h': '#ifndef B\n#define B\n#endif\n',
     'overlay/a.c': '#include "runtime/base/a.h"\n/* 1.5 of a double */\nint perron_a(void)\n{\n'
                    '\treturn 0;\n}\n',
@@ -272,6 +290,8 @@ FAULTS = [
     (check_purity, 'runtime/base/b.c', 'static double b;\n', 'floating point'),
     (check_purity, 'runtime/base/b.c', 'int b = 2 * 1.5;\n', 'floating point'),
     (check_purity, 'runtime/base/b.c', 'static _Thread_local int b;\n', 'variable'),
+    (check_documented, 'docs/protocol.md', '\n| `too-late` |\n', 'type 1, beat'),
+    (check_documented, 'docs/protocol.md', '\n| 1 | `beat` |\n', 'cause too-late'),
     (check_registered, 'test/unit/ft/b_test.c', '', 'add to test/unit/meson.build'),
 ]
 
@@ -326,14 +346,14 @@ def self_sources(top):
     for path in ['overlay/b.h', 'platform/b.h', 'drivers/b.h', 'apps/b.h']:
         write(top, path, '')
     for check in (check_arrows, check_columns, check_functions, check_purity,
-                  check_registered):
+                  check_documented, check_registered):
         faults += expect(check.__name__, check(top), None)
     for check, path, text, words in FAULTS:
         write(top, path, text)
         faults += expect(f'{check.__name__} of {path}', check(top), words)
         os.remove(os.path.join(top, path))
-        if path.endswith('b.h'):
-            write(top, path, '')
+        if path.endswith('b.h') or path in SOUND:
+            write(top, path, SOUND.get(path, ''))
     return faults
 
 
@@ -364,6 +384,7 @@ def main(arguments):
         'columns': lambda rest: check_columns(TOP, rest),
         'functions': lambda rest: check_functions(TOP),
         'purity': lambda rest: check_purity(TOP),
+        'documented': lambda rest: check_documented(TOP),
         'registered': lambda rest: check_registered(TOP),
         'self': lambda rest: check_self(rest),
     }
