@@ -632,7 +632,8 @@ static void frame_arrive(struct sim *s, uint32_t slot)
 {
 	uint32_t node = sim_route(s, slot);
 
-	if (node == SIM_NONE) {
+	if (node == SIM_NONE ||
+	    (s->mutant == SIM_MUTANT_DEAF_PEER && node == s->node_count / 2)) {
 		s->frames_nowhere++;
 		sim_pool_give(&s->pool, slot);
 		return;

@@ -192,15 +192,26 @@ static void noise_write(struct sim *s, uint8_t *data, uint32_t size)
 		data[i] = (uint8_t)perron_random_next(&s->random);
 }
 
+static uint8_t type_draw(struct sim *s)
+{
+	static const uint8_t types[] = {
+#define X(name, value, text) value,
+		PERRON_FRAME_TYPES(X)
+#undef X
+	};
+	return types[perron_random_below(&s->random, sizeof(types))];
+}
+
 void sim_net_stranger(struct sim *s, uint32_t overlay)
 {
+	uint8_t type = type_draw(s);
 	uint32_t slot = sim_pool_take(&s->pool);
 	uint8_t *data = sim_pool_data(&s->pool, slot);
 	struct sim_slot *t = &s->pool.slots[slot];
 	uint32_t node = (uint32_t)perron_random_below(&s->random, s->node_count);
 	uint16_t size = (uint16_t)perron_random_below(&s->random, 300);
 	struct perron_header header = {
-		.type = (uint8_t)perron_random_between(&s->random, 1, PERRON_TYPE_PATH_TEARDOWN),
+		.type = type,
 		.class = (uint8_t)perron_random_below(&s->random, PERRON_CLASS_COUNT),
 		.fragment_count = 1,
 		.length = size,

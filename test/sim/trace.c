@@ -30,6 +30,8 @@ void sim_trace(struct sim *s, const char *format, ...)
 	if (!s->trace)
 		return;
 	(void)fprintf(s->trace, "%12.6f ", (double)s->now_ns / 1e9);
+	if (s->step_node != SIM_NONE)
+		(void)fprintf(s->trace, "[%x] ", s->nodes[s->step_node].id);
 	va_start(args, format);
 	(void)vfprintf(s->trace, format, args);
 	va_end(args);

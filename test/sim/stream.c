@@ -1,0 +1,217 @@
+/*
+ * What must hold of the streams, whatever goes wrong:
+ *
+ *	- what a client is given was accepted from the sensor with that key, bytes and all, and is of
+ *	  the class that it asked for;
+ *	- no frame twice, and none after a later one;
+ *	- no accepted frame is passed over in silence: what was accepted between two deliveries and
+ *	  not delivered is counted lost by the client, and its books balance;
+ *	- without faults nothing is lost at all.
+ *
+ * And in the end: every subscription of a sensor is active and delivers; when the sensors have
+ * stopped, all is delivered or counted, and nobody holds a frame any more.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "test/sim/world.h"
+
+#define NO_SENSOR UINT32_MAX
+
+static struct world_client *client_of(struct world *w, uint32_t node, uint32_t *index)
+{
+	*index = node - w->plan.peer_count;
+	PERRON_ASSERT(*index < w->plan.client_count);
+	return &w->clients[*index];
+}
+
+/* Accepted frames in first..last - 1. */
+static uint64_t accepted_between(const struct world_sensor *s, uint64_t first, uint64_t last)
+{
+	return last > first ? sensor_record(s, last) - sensor_record(s, first) : 0;
+}
+
+static void content_check(struct world *w, uint32_t client, const struct world_sensor *s,
+			  const uint8_t *data, const struct perron_header *h)
+{
+	uint32_t at = sensor_record(s, h->sequence);
+
+	if (at == s->record_count || s->records[at].sequence != h->sequence)
+		sim_violation(&w->sim, "forged: client %u got %s %" PRIu64 ", never accepted",
+			      client + 1, s->name, h->sequence);
+	else if (s->records[at].hash != sensor_frame_hash(data, h))
+		sim_violation(&w->sim, "altered: client %u got %s %" PRIu64 " with other bytes",
+			      client + 1, s->name, h->sequence);
+}
+
+static void order_check(struct world *w, uint32_t client, struct world_subscription *u,
+			const struct world_sensor *s, uint64_t sequence, uint64_t start)
+{
+	if (u->last && sequence == u->last)
+		sim_violation(&w->sim, "twice: client %u got %s %" PRIu64 " twice", client + 1,
+			      s->name, sequence);
+	else if (sequence < u->last)
+		sim_violation(&w->sim, "order: client %u got %s %" PRIu64 " after %" PRIu64,
+			      client + 1, s->name, sequence, u->last);
+	else if (sequence < start)
+		sim_violation(&w->sim, "start: client %u got %s %" PRIu64 " before its start %" PRIu64,
+			      client + 1, s->name, sequence, start);
+	else
+		u->missed += accepted_between(s, u->last ? u->last + 1 : start, sequence);
+	if (sequence > u->last)
+		u->last = sequence;
+}
+
+void stream_deliver(struct sim *sim, uint32_t node, uint32_t slot, uint32_t subscription)
+{
+	struct world *w = sim->world;
+	uint32_t index;
+	struct world_client *c = client_of(w, node, &index);
+	const uint8_t *data = sim_pool_data(&sim->pool, slot);
+	struct perron_subscription_info info;
+	struct perron_header h;
+
+	if (subscription >= WORLD_SUBSCRIPTION_MAX || !c->subscriptions[subscription].used) {
+		sim_violation(sim, "deliver: client %u, subscription %u that is none", index + 1,
+			      subscription);
+		return;
+	}
+	if (perron_frame_decode(data, sim->pool.slots[slot].length, &h) != PERRON_DROP_NONE) {
+		sim_violation(sim, "altered: client %u got a frame that does not decode",
+			      index + 1);
+		return;
+	}
+	struct world_subscription *u = &c->subscriptions[subscription];
+	const struct world_sensor *s = sensor_of_stream(w, h.stream);
+	if (!s || s != &w->sensors[u->sensor] || h.class != u->class) {
+		sim_violation(sim, "deliver: client %u got stream %08x class %u for %s class %u",
+			      index + 1, h.stream, h.class, w->sensors[u->sensor].name, u->class);
+		return;
+	}
+	perron_client_info(c->client, subscription, &info);
+	content_check(w, index, s, data, &h);
+	order_check(w, index, u, s, h.sequence, info.start);
+	u->delivered++;
+	u->delivered_at_ns = sim->now_ns;
+	w->delivered++;
+}
+
+static void books_check(struct world *w, uint32_t client, const struct world_subscription *u,
+			const struct perron_subscription_info *info)
+{
+	const char *name = u->sensor == NO_SENSOR ? "?" : w->sensors[u->sensor].name;
+
+	if (info->delivered != u->delivered)
+		sim_violation(&w->sim, "books: client %u %s counts %" PRIu64 " delivered of %" PRIu64,
+			      client + 1, name, info->delivered, u->delivered);
+	if (u->missed > info->lost)
+		sim_violation(&w->sim,
+			      "silence: client %u %s missed %" PRIu64 " frames, counts %" PRIu64,
+			      client + 1, name, u->missed, info->lost);
+	if (u->last && info->expected <= u->last)
+		sim_violation(&w->sim, "books: client %u %s expects %" PRIu64 " after %" PRIu64,
+			      client + 1, name, info->expected, u->last);
+	if (info->start && info->delivered + info->lost != info->expected - info->start)
+		sim_violation(&w->sim,
+			      "books: client %u %s: %" PRIu64 " delivered, %" PRIu64
+			      " lost, of %" PRIu64 " to %" PRIu64,
+			      client + 1, name, info->delivered, info->lost, info->start,
+			      info->expected);
+	if (w->options.profile == WORLD_PROFILE_NONE && !w->plan.small_bounds && info->lost)
+		sim_violation(&w->sim, "lost: client %u %s lost %" PRIu64 " without a fault",
+			      client + 1, name, info->lost);
+}
+
+void stream_check_client(struct world *w, uint32_t node)
+{
+	uint32_t index;
+	struct world_client *c = client_of(w, node, &index);
+	struct perron_subscription_info info;
+
+	for (uint32_t i = 0; i < WORLD_SUBSCRIPTION_MAX; i++) {
+		if (!c->subscriptions[i].used)
+			continue;
+		perron_client_info(c->client, i, &info);
+		if (info.state != PERRON_SUBSCRIPTION_FREE)
+			books_check(w, index, &c->subscriptions[i], &info);
+	}
+}
+
+uint32_t stream_missing(struct world *w, char *text, uint32_t size)
+{
+	struct perron_subscription_info info;
+	uint32_t missing = 0;
+
+	for (uint32_t c = 0; c < w->plan.client_count && !w->plan.small_bounds; c++) {
+		for (uint32_t i = 0; i < WORLD_SUBSCRIPTION_MAX; i++) {
+			const struct world_subscription *u = &w->clients[c].subscriptions[i];
+			if (!u->used || u->sensor == NO_SENSOR)
+				continue;
+			perron_client_info(w->clients[c].client, i, &info);
+			if (info.state == PERRON_SUBSCRIPTION_ACTIVE || missing++ || !text)
+				continue;
+			(void)snprintf(text, size,
+				       "client %u %s class %u is %s, last answer %s, peer %u",
+				       c + 1, w->sensors[u->sensor].name, u->class,
+				       info.state == PERRON_SUBSCRIPTION_REFUSED ? "refused"
+										 : "asking",
+				       perron_verdict_name(info.verdict), info.peer);
+		}
+	}
+	return missing;
+}
+
+/* When the sensors stop: every subscription has had something since the overlay had converged. */
+void stream_check_delivering(struct world *w)
+{
+	for (uint32_t c = 0; c < w->plan.client_count && !w->plan.small_bounds; c++) {
+		for (uint32_t i = 0; i < WORLD_SUBSCRIPTION_MAX; i++) {
+			const struct world_subscription *u = &w->clients[c].subscriptions[i];
+			if (!u->used || u->sensor == NO_SENSOR ||
+			    u->delivered_at_ns >= w->plan.converged_ns ||
+			    u->since_ns + SIM_S > w->plan.converged_ns)
+				continue;
+			sim_violation(&w->sim,
+				      "liveness: client %u got nothing of %s class %u since %.3f s",
+				      c + 1, w->sensors[u->sensor].name, u->class,
+				      (double)u->delivered_at_ns / 1e9);
+		}
+	}
+}
+
+static void tail_check(struct world *w, uint32_t client, uint32_t subscription)
+{
+	const struct world_subscription *u = &w->clients[client].subscriptions[subscription];
+	struct perron_subscription_info info;
+
+	perron_client_info(w->clients[client].client, subscription, &info);
+	if (u->sensor == NO_SENSOR || info.state != PERRON_SUBSCRIPTION_ACTIVE || !info.start)
+		return;
+	const struct world_sensor *s = &w->sensors[u->sensor];
+	uint64_t last = s->record_count ? s->records[s->record_count - 1].sequence : 0;
+	if (last >= info.start && info.expected <= last)
+		sim_violation(&w->sim,
+			      "tail: client %u still waits for %s %" PRIu64 " of %" PRIu64,
+			      client + 1, s->name, info.expected, last);
+	if (w->options.profile == WORLD_PROFILE_NONE && !w->plan.small_bounds && u->missed)
+		sim_violation(&w->sim, "lost: client %u %s missed %" PRIu64 " without a fault",
+			      client + 1, s->name, u->missed);
+}
+
+void stream_check_end(struct world *w)
+{
+	for (uint32_t c = 0; c < w->plan.client_count && !w->plan.small_bounds; c++)
+		for (uint32_t i = 0; i < WORLD_SUBSCRIPTION_MAX; i++)
+			if (w->clients[c].subscriptions[i].used)
+				tail_check(w, c, i);
+	for (uint32_t i = 0; i < w->sim.node_count; i++) {
+		const struct sim_node *n = &w->sim.nodes[i];
+		if (n->alive && n->planes[SIM_FAST].hold_count)
+			sim_violation(&w->sim, "drain: node %u still holds %" PRIu64 " frames",
+				      n->id & ~PERRON_CLIENT_ID,
+				      n->planes[SIM_FAST].hold_count);
+		if (n->dropped && !w->plan.small_bounds)
+			sim_violation(&w->sim, "effects: node %u found no room for %" PRIu64,
+				      n->id & ~PERRON_CLIENT_ID, n->dropped);
+	}
+}
