@@ -29,6 +29,7 @@
 #include "runtime/descriptor/descriptor.h"
 #include "runtime/housekeeping/snapshot.h"
 
+#define PERRON_VERSION "0.1.0"
 #define PERRON_STATION_CLIENT_MAX 64
 #define PERRON_STATION_SOURCE_MAX 64
 

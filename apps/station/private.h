@@ -1,0 +1,216 @@
+/*
+ * What the station's parts share. Private to apps/station.
+ *
+ *	check.c     what the machine must have
+ *	eal.c       arguments for the EAL
+ *	build.c     the boot plan; memory, pools, rings, machines put together
+ *	hosts.c     relays and clients as a lcore's machines
+ *	control.c   housekeeping's machines: overlays, their commands and events
+ *	snapshot.c  what people may see
+ *	station.c   the life of a station
+ *
+ * Threads: housekeeping's, but for what hosts.c says.
+ */
+#ifndef PERRON_APPS_STATION_PRIVATE_H
+#define PERRON_APPS_STATION_PRIVATE_H
+
+#include "apps/station/station.h"
+#include "drivers/port/port.h"
+#include "drivers/sensor/loop.h"
+#include "platform/cores.h"
+#include "platform/hugepages.h"
+#include "platform/memory.h"
+#include "runtime/housekeeping/socket.h"
+#include "runtime/housekeeping/views.h"
+#include "runtime/lcore/lcore.h"
+
+#define STATION_PEER_MAX   PERRON_DESCRIPTOR_PEER_MAX
+#define STATION_SENSOR_MAX PERRON_DESCRIPTOR_SENSOR_MAX
+#define STATION_TEXT_SIZE  768
+/* Bytes of a ring for each record that `limits.ring` allows: most are far below a frame. */
+#define STATION_RECORD_SIZE 256u
+/* Sensors' messages under way to one lcore. */
+#define STATION_MESSAGE_RING_SIZE (1u << 20)
+/* A lcore that takes no turn for this long is told of; one that misses housekeeping, too. */
+#define STATION_WATCH_NS 1000000000ull
+
+/* A peer, with both of its machines. */
+struct station_peer {
+	uint32_t id;
+	uint32_t incarnation;
+	uint32_t lcore;
+	uint32_t machine; /* index at its lcore */
+	struct perron_relay *relay;
+	struct perron_overlay *overlay;
+	uint64_t deadline_ns; /* of the overlay */
+	bool dirty;	      /* the overlay was called since the view was taken */
+	struct perron_view view;
+	uint64_t state_since_ns;
+	uint64_t joined_after_ns; /* from boot; PERRON_SNAPSHOT_NEVER */
+	uint32_t join_count;
+	uint64_t abandoned; /* frames, by events */
+	uint64_t client_lag;
+};
+
+/* The last verdict on a neighbour, kept for people. */
+struct station_verdict {
+	uint32_t peer_index;
+	uint32_t neighbour;
+	uint32_t count;
+	uint64_t at_ns;
+	struct perron_evidence evidence;
+};
+#define STATION_VERDICT_MAX 256
+
+struct station_client {
+	const struct perron_station_client *config;
+	struct perron_client *client;
+	uint32_t lcore;
+	uint32_t machine;
+	uint32_t subscription_count; /* asked for */
+};
+
+/* A sensor read by a thread of its driver. */
+struct station_sensor {
+	struct perron_sensor_config config;
+	uint32_t peer_index;
+	uint32_t stream;
+};
+
+/* Who an index of a lcore's machines is. */
+struct station_machine {
+	bool is_client;
+	uint32_t index; /* of peers or clients */
+};
+
+/* The objects of the boot plan, each an array. */
+struct station_memory {
+	void *lcores;
+	void *machines;
+	void *owners;
+	void *ports;
+	void *sources;
+	void *queues;
+	void *port_queues;
+	void *effects;
+	void *commands;
+	void *events;
+	void *waiting;
+	void *messages;
+	void *relays;
+	void *overlays;
+	void *clients;
+	void *views;
+	void *scratch;
+};
+
+struct perron_station {
+	struct perron_station_config config;
+	const struct perron_descriptor *descriptor;
+	uint64_t created_ns;
+
+	/* Decided by check.c. */
+	struct perron_cores cores;
+	struct perron_cores_choice choice;
+	const struct perron_overlay_ops *ops;
+	struct perron_port_config port_configs[PERRON_DESCRIPTOR_PORT_MAX];
+	uint32_t lcore_of_peer[STATION_PEER_MAX];
+
+	/* Put together by build.c. */
+	struct perron_memory_plan plan;
+	struct perron_hugepages_plan pages;
+	bool eal_is_up;
+	struct station_memory memory;
+	struct rte_mempool *pools[PERRON_LCORE_COUNT_MAX];
+	struct perron_port ports[PERRON_DESCRIPTOR_PORT_MAX];
+	uint32_t port_open_count;
+	struct perron_lcore_port *lcore_ports;
+	struct perron_lcore *lcores;
+	uint32_t lcore_count;
+	struct perron_machine *machines; /* of all lcores, lcore after lcore */
+	struct station_machine *machine_owners; /* parallel */
+	uint32_t machine_count;
+	struct perron_lcore_source *sources;
+	struct perron_spsc *retries[PERRON_LCORE_COUNT_MAX]; /* commands that found no room */
+	struct perron_views places;
+	struct perron_effects effects; /* housekeeping's */
+
+	struct station_peer peers[STATION_PEER_MAX];
+	uint32_t peer_count;
+	struct station_client clients[PERRON_STATION_CLIENT_MAX];
+	uint32_t client_count;
+	struct station_sensor sensors[STATION_SENSOR_MAX];
+	uint32_t sensor_count;
+	struct perron_sensor_loop *sensor_loop;
+	bool sensors_started;
+
+	/* Housekeeping's turn. */
+	_Alignas(PERRON_CACHE_LINE) _Atomic uint64_t beat;
+	_Alignas(PERRON_CACHE_LINE) uint64_t now_ns;
+	uint64_t clock_due_ns;
+	uint64_t watch_due_ns;
+	uint64_t lcore_beat[PERRON_LCORE_COUNT_MAX];
+	bool lcore_stalled[PERRON_LCORE_COUNT_MAX];
+	uint64_t sleep_ns;
+	bool started;
+	bool stopped;
+	bool leaving;
+	bool all_joined;
+	uint32_t refused; /* id of a peer that was refused; 0: none */
+	uint64_t commands_retried;
+	uint64_t command_drops;
+	struct station_verdict verdicts[STATION_VERDICT_MAX];
+	uint32_t verdict_count;
+	struct perron_socket *socket;
+	struct perron_snapshot_source snapshot;
+};
+
+/* check.c: fills cores, choice, ops, port_configs, lcore_of_peer. */
+int station_check(struct perron_station *s, char *error, size_t error_size) PERRON_MUST_USE;
+/* The sensors of the descriptor as the loop takes them. */
+void station_sensor_configs(const struct perron_descriptor *d, struct perron_sensor_config *out);
+
+/* eal.c: starts the EAL. */
+int station_eal_start(struct perron_station *s, uint64_t pool_size, char *error,
+		      size_t error_size) PERRON_MUST_USE;
+
+/* build.c */
+int station_plan(struct perron_station *s, char *error, size_t error_size) PERRON_MUST_USE;
+uint64_t station_pool_size(const struct perron_station *s);
+int station_build(struct perron_station *s, char *error, size_t error_size) PERRON_MUST_USE;
+void station_unbuild(struct perron_station *s);
+
+/* hosts.c */
+extern const struct perron_machine_ops station_relay_ops;
+extern const struct perron_machine_ops station_client_ops;
+
+/* A command to a client's machine. */
+struct station_subscribe {
+	char sensor[PERRON_SENSOR_NAME_MAX + 1];
+	uint32_t class;
+	uint32_t latency_us;
+};
+
+/* control.c */
+/* Initialises the overlays and attaches the sensors; the rings are there. */
+int station_control_start(struct perron_station *s, char *error, size_t error_size) PERRON_MUST_USE;
+/* Events of lcores, ticks, commands that wait. Whether there was anything to do. */
+bool station_control_turn(struct perron_station *s);
+void station_control_clock(struct perron_station *s);
+void station_control_leave(struct perron_station *s);
+/* Whether every command has reached its lcore, and been taken. */
+bool station_control_is_quiet(const struct perron_station *s);
+/* Puts a record on a lcore's ring, or behind those that wait. False: no room (counted). */
+bool station_command_push(struct perron_station *s, uint32_t lcore, uint32_t machine,
+			  const void *record, uint32_t size);
+
+/* snapshot.c */
+void station_snapshot_init(struct perron_station *s);
+
+/* station.c: one line with the time since boot, to standard error, unless the station is quiet. */
+void station_say(const struct perron_station *s, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* An event for those who watch. `body` is used up. */
+void station_publish(struct perron_station *s, const char *event, json_t *body);
+
+#endif
