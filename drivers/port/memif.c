@@ -74,12 +74,16 @@ static int check(const struct perron_port_config *config, char *error, size_t er
 	return perron_port_text_check(config, "socket", error, error_size);
 }
 
-/* Whether somebody listens at the file. */
+/*
+ * Whether somebody listens at the file. Asked with a socket of another type, which the kernel
+ * refuses by EPROTOTYPE before the listener learns of it: a server of the PMD of 22.11 that is
+ * connected to and left at once takes its whole process down.
+ */
 static bool is_listened_at(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return true;
 	int result = connect(fd, (const struct sockaddr *)&address, sizeof(address));
@@ -162,36 +166,46 @@ static int open_port(struct perron_port *port, char *error, size_t error_size)
 	};
 	snprintf(port->device_name, sizeof(port->device_name), "net_memif%u", port->config->index);
 	port->upkeep_interval_ns = UPKEEP_INTERVAL_NS_MIN;
-	return perron_port_device_open(port, &wish, error, error_size);
+	port->upkeep_next_ns = 0;
+	int result = perron_port_device_open(port, &wish, error, error_size);
+	atomic_store_explicit(&port->live, false, memory_order_release);
+	return result;
+}
+
+/* Pairs with the loads in perron_port_receive and _transmit. */
+static void live_set(struct perron_port *port, bool live)
+{
+	atomic_store_explicit(&port->live, live, memory_order_release);
+}
+
+/* Starts a client's port again, once somebody listens. */
+static void reconnect(struct perron_port *port)
+{
+	struct timespec pause = {0, QUIET_NS};
+	if (!is_listened_at(perron_port_option_text(port->config, "socket")))
+		return;
+	nanosleep(&pause, NULL);
+	(void)rte_eth_dev_stop(port->device_id);
+	(void)rte_eth_dev_start(port->device_id);
 }
 
 /*
- * Starts a client's port again once somebody listens. The lcore leaves the device alone meanwhile:
- * it is cut off, so nothing is lost by that.
+ * The lcore touches the device only while its link is up: the PMD connects on the EAL's interrupt
+ * thread, and a burst in that moment would read a ring that is half set up.
  */
 static void upkeep(struct perron_port *port, uint64_t now_ns)
 {
 	struct perron_port_link link = {0};
-	const char *path = perron_port_option_text(port->config, "socket");
-	if (!is_client(port->config) || now_ns < port->upkeep_next_ns)
-		return;
 	perron_port_device_link(port, &link);
-	port->upkeep_next_ns = now_ns + port->upkeep_interval_ns;
-	if (link.up) {
+	live_set(port, link.up);
+	if (link.up)
 		port->upkeep_interval_ns = UPKEEP_INTERVAL_NS_MIN;
+	if (link.up || !is_client(port->config) || now_ns < port->upkeep_next_ns)
 		return;
-	}
+	port->upkeep_next_ns = now_ns + port->upkeep_interval_ns;
 	if (port->upkeep_interval_ns < UPKEEP_INTERVAL_NS_MAX)
 		port->upkeep_interval_ns *= 2;
-	if (access(path, F_OK))
-		return;
-	/* Pairs with the loads in perron_port_receive and _transmit. */
-	atomic_store_explicit(&port->live, false, memory_order_release);
-	struct timespec pause = {0, QUIET_NS};
-	nanosleep(&pause, NULL);
-	(void)rte_eth_dev_stop(port->device_id);
-	if (rte_eth_dev_start(port->device_id) == 0)
-		atomic_store_explicit(&port->live, true, memory_order_release);
+	reconnect(port);
 }
 
 static void close_port(struct perron_port *port)

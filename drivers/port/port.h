@@ -160,7 +160,7 @@ struct perron_port {
 	bool exclusive;		 /* frames must not be shared: copied if they are */
 	bool wake_drains;	 /* the descriptor counts, and is read after waking */
 	bool wake_enables;	 /* the device must be told to raise it */
-	/* Cleared by upkeep while it restarts the device; the lcore then leaves it alone. */
+	/* False: the lcore leaves the device alone (memif, until upkeep finds the link up). */
 	atomic_bool live;
 	uint64_t counters[PERRON_PORT_COUNTER_COUNT]; /* written by the owning lcore alone */
 
@@ -235,8 +235,9 @@ int perron_port_open(struct perron_port *port, const struct perron_port_config *
 		     struct rte_mempool *pool, char *error, size_t error_size) PERRON_MUST_USE;
 
 /*
- * Looks after the port: a memif client connects again. Housekeeping thread, every 100 ms or so;
- * may block for a millisecond or two.
+ * Looks after the port: lets the lcore use a memif port once its link is up, and a memif client
+ * connect again. Housekeeping thread, each turn or every 10 ms; a look at the link, rarely more
+ * (connecting blocks for a millisecond or two).
  */
 void perron_port_upkeep(struct perron_port *port, uint64_t now_ns);
 

@@ -52,6 +52,7 @@ struct host {
 	uint32_t lost;
 	uint64_t sent_ns; /* 0: nothing under way */
 	uint64_t next_upkeep_ns;
+	uint64_t next_calibration_ns;
 };
 
 static volatile sig_atomic_t stopped;
@@ -100,23 +101,22 @@ static bool own_option(struct host *host, const char *key, const char *value)
 		snprintf(host->driver, sizeof(host->driver), "%s", value);
 	else if (strcmp(key, "delay_us") == 0)
 		host->config.impair = (struct perron_port_impair_config){
-			.set = true, .delay_ns = (uint64_t)atoi(value) * 1000};
+		    .set = true, .delay_ns = (uint64_t)atoi(value) * 1000};
 	else
 		return false;
 	return true;
 }
 
-static void option_take(struct host *host, char *text)
+static void option_take(struct host *host, const char *text)
 {
-	char *value = strchr(text, '=');
-	if (!value)
+	struct perron_option_value *option = &host->options[host->config.option_count];
+	const char *value = strchr(text, '=');
+	if (!value || host->config.option_count == PERRON_OPTION_COUNT_MAX)
 		die("expected key=value");
-	*value++ = 0;
-	if (own_option(host, text, value))
-		return;
-	struct perron_option_value *option = &host->options[host->config.option_count++];
-	snprintf(option->key, sizeof(option->key), "%s", text);
-	snprintf(option->value, sizeof(option->value), "%s", value);
+	snprintf(option->key, sizeof(option->key), "%.*s", (int)(value - text), text);
+	snprintf(option->value, sizeof(option->value), "%s", value + 1);
+	if (!own_option(host, option->key, option->value))
+		host->config.option_count++;
 }
 
 /* Returns the index of what follows "--". */
@@ -124,11 +124,12 @@ static int arguments_take(struct host *host, int argc, char **argv)
 {
 	if (argc < 4)
 		die("expected ADDRESS/PREFIX echo|ping [PEER] driver=NAME ...");
-	char *slash = strchr(argv[1], '/');
+	const char *slash = strchr(argv[1], '/');
+	char address[32];
 	if (!slash)
 		die("expected ADDRESS/PREFIX");
-	*slash = 0;
-	host->address = address_parse(argv[1]);
+	snprintf(address, sizeof(address), "%.*s", (int)(slash - argv[1]), argv[1]);
+	host->address = address_parse(address);
 	host->prefix_length = (uint8_t)atoi(slash + 1);
 	host->pings = strcmp(argv[2], "ping") == 0;
 	int at = 3;
@@ -177,9 +178,9 @@ static void open_all(struct host *host)
 	if (perron_port_open(&host->port, &host->config, host->pool, error, sizeof(error)))
 		die(error);
 	struct perron_net_config config = {
-		.address = host->address,
-		.prefix_length = host->prefix_length,
-		.port_base = 7400,
+	    .address = host->address,
+	    .prefix_length = host->prefix_length,
+	    .port_base = 7400,
 	};
 	memcpy(config.mac, host->port.mac, sizeof(config.mac));
 	if (perron_net_config_check(&config, error, sizeof(error)))
@@ -205,11 +206,13 @@ static bool send_to(struct host *host, uint64_t now_ns, struct rte_mbuf *frame, 
 		send_one(host, now_ns, class, frame);
 		return true;
 	}
-	rte_pktmbuf_reset(frame);
-	if (result == -EAGAIN && perron_net_mbuf_request(&host->net, now_ns, to.address, frame))
-		send_one(host, now_ns, PERRON_CLASS_OVERLAY, frame);
+	rte_pktmbuf_free(frame);
+	struct rte_mbuf *request = rte_pktmbuf_alloc(host->pool);
+	if (result == -EAGAIN && request &&
+	    perron_net_mbuf_request(&host->net, now_ns, to.address, request))
+		send_one(host, now_ns, PERRON_CLASS_OVERLAY, request);
 	else
-		rte_pktmbuf_free(frame);
+		rte_pktmbuf_free(request);
 	return false;
 }
 
@@ -310,8 +313,9 @@ static bool turn(struct host *host)
 		ping_next(host, now_ns);
 	if (now_ns >= host->next_upkeep_ns) {
 		perron_port_upkeep(&host->port, now_ns);
-		perron_clock_recalibrate();
-		host->next_upkeep_ns = now_ns + 100000000ull;
+		if (now_ns >= host->next_calibration_ns)
+			host->next_calibration_ns = now_ns + perron_clock_recalibrate();
+		host->next_upkeep_ns = now_ns + 10000000ull;
 	}
 	return count > 0;
 }

@@ -2,6 +2,7 @@
 #include "test/unit/support.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,6 +201,9 @@ static void test_a_killed_servers_socket_does_not_stop_the_next(void **state)
 	int fd = socket_make(path, true);
 	expect_absent(&config, -EADDRINUSE, "another station listens");
 	assert_int_equal(stat(path, &status), 0);
+	/* The one that listens must not even notice. */
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+	assert_int_equal(poll(&poll_fd, 1, 0), 0);
 	close(fd); /* as a kill leaves it: the file, and nobody behind it */
 	assert_int_equal(perron_port_probe(&config, error, sizeof(error)), 0);
 	assert_int_equal(stat(path, &status), -1);
