@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "loads and stores swap bytes always");
+
 static inline uint16_t perron_load16(const uint8_t *p)
 {
 	uint16_t v;
