@@ -252,7 +252,8 @@ static uint64_t p3_deadline_ns(const struct perron_overlay *o)
 		return UINT64_MAX;
 	if (p3_is_root(o)) {
 		deadline = min64(deadline, o->root_bind_at_ns);
-		deadline = min64(deadline, o->root_elect_at_ns);
+		if (!o->root_elected)
+			deadline = min64(deadline, o->root_elect_at_ns);
 		if (o->reigning)
 			return min64(deadline, o->expire_at_ns);
 	}

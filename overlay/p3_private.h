@@ -91,6 +91,7 @@ struct perron_overlay {
 	/* The root's coordinator. */
 	bool reigning;
 	uint64_t root_elect_at_ns; /* root peers: not before the others could have been heard */
+	bool root_elected;         /* since then each change of the links decides */
 	uint64_t root_bind_at_ns;
 	uint64_t grace_until_ns;
 	uint64_t expire_at_ns;

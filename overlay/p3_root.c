@@ -41,7 +41,7 @@ void p3_root_elect(struct perron_overlay *o, uint64_t now_ns)
 {
 	if (!p3_is_root(o) || now_ns < o->root_elect_at_ns || o->state == PERRON_OVERLAY_LEFT)
 		return;
-	o->root_elect_at_ns = UINT64_MAX;
+	o->root_elected = true;
 	bool is_first = p3_cell_coordinator(o) == o->cfg.peer;
 	if (is_first && !o->reigning) {
 		reign_begin(o, now_ns);
@@ -75,7 +75,7 @@ void p3_root_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effec
 		root_bind(o, out);
 		o->root_bind_at_ns = now_ns + 2 * p3_request_ns(o);
 	}
-	if (o->root_elect_at_ns <= now_ns)
+	if (!o->root_elected && o->root_elect_at_ns <= now_ns)
 		p3_root_elect(o, now_ns);
 	if (o->reigning && o->expire_at_ns <= now_ns) {
 		perron_registry_expire(&o->registry, now_ns);
