@@ -341,10 +341,21 @@ static void effect_release(struct sim *s, uint32_t node, const struct perron_eff
 	sim_pool_give(&s->pool, slot);
 }
 
+/* Other bytes with sound checks: only the sensor's record tells. */
+static void frame_alter(uint8_t *data, uint32_t length)
+{
+	struct perron_header header;
+
+	if (perron_frame_decode(data, length, &header) != PERRON_DROP_NONE)
+		return;
+	data[length - 1] ^= 1;
+	(void)perron_frame_encode(data, &header);
+}
+
 static void deliver_mutated(struct sim *s, uint32_t node, uint32_t slot, uint32_t subscription)
 {
 	uint8_t *data = sim_pool_data(&s->pool, slot);
-	uint32_t last = s->pool.slots[slot].length - 1;
+	uint32_t length = s->pool.slots[slot].length;
 	uint32_t kept = s->mutant_slot;
 
 	if (mutant_hits(s, SIM_MUTANT_DROP_DELIVER, 50))
@@ -352,9 +363,9 @@ static void deliver_mutated(struct sim *s, uint32_t node, uint32_t slot, uint32_
 	if (mutant_hits(s, SIM_MUTANT_DUPLICATE_DELIVER, 50))
 		s->hooks->deliver(s, node, slot, subscription);
 	if (mutant_hits(s, SIM_MUTANT_ALTER_DELIVER, 50))
-		data[last] ^= 1;
+		frame_alter(data, length);
 	if (kept == SIM_NONE && mutant_hits(s, SIM_MUTANT_SWAP_DELIVER, 50)) {
-		s->mutant_slot = slot_copy(s, data, last + 1);
+		s->mutant_slot = slot_copy(s, data, length);
 		s->pool.slots[s->mutant_slot].owner = node;
 		s->pool.slots[s->mutant_slot].holds = subscription;
 		return;

@@ -117,7 +117,7 @@ static void trouble_draw(struct world *w)
 static void timing_draw(struct world *w)
 {
 	struct world_plan *p = &w->plan;
-	uint64_t beat_ns = between(w, 2, 20) * 10 * SIM_MS;
+	uint64_t beat_ns = between(w, 2, 10) * 10 * SIM_MS;
 	uint64_t timeout_ns = beat_ns * between(w, 4, 6);
 
 	perron_relay_config_default(&p->relay);
@@ -132,7 +132,7 @@ static void timing_draw(struct world *w)
 	p->overlay.link_timeout_ns = timeout_ns;
 	p->overlay.request_ns = between(w, 60, 200) * SIM_MS;
 	/* At least as the descriptor demands: a lease outlives a verdict. */
-	p->overlay.lease_ns = timeout_ns + between(w, 800, 1600) * SIM_MS;
+	p->overlay.lease_ns = timeout_ns + between(w, 600, 1200) * SIM_MS;
 	p->client.request_ns = between(w, 100, 300) * SIM_MS;
 	p->client.ack_interval_ns = between(w, 200, 5000) * SIM_US;
 }
@@ -169,7 +169,7 @@ void plan_population(struct world *w)
 	struct world_plan *p = &w->plan;
 
 	p->until_ns = w->options.until_ns;
-	p->heal_ns = p->until_ns / 100 * 55;
+	p->heal_ns = p->until_ns / 100 * 50;
 	p->converged_ns = p->until_ns / 100 * 85;
 	p->quiet_ns = p->until_ns / 100 * 92;
 	topology_draw(w);

@@ -206,12 +206,16 @@ void stream_check_end(struct world *w)
 				tail_check(w, c, i);
 	for (uint32_t i = 0; i < w->sim.node_count; i++) {
 		const struct sim_node *n = &w->sim.nodes[i];
-		if (n->alive && n->planes[SIM_FAST].hold_count)
-			sim_violation(&w->sim, "drain: node %u still holds %" PRIu64 " frames",
+		/* A subscription that was refused room keeps what came early until it is served. */
+		bool may_hold = !is_peer(w, i) && w->plan.small_bounds;
+		if (n->alive && n->planes[SIM_FAST].hold_count && !may_hold)
+			sim_violation(&w->sim, "drain: %s %u still holds %" PRIu64 " frames",
+				      is_peer(w, i) ? "peer" : "client",
 				      n->id & ~PERRON_CLIENT_ID,
 				      n->planes[SIM_FAST].hold_count);
 		if (n->dropped && !w->plan.small_bounds)
-			sim_violation(&w->sim, "effects: node %u found no room for %" PRIu64,
+			sim_violation(&w->sim, "effects: %s %u found no room for %" PRIu64,
+				      is_peer(w, i) ? "peer" : "client",
 				      n->id & ~PERRON_CLIENT_ID, n->dropped);
 	}
 }
