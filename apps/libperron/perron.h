@@ -60,8 +60,8 @@ struct perron_options {
 	const char *bind_address; /* IPv4; default NULL: the one that routes to the first portal */
 	uint16_t port_base;       /* first of 4 UDP ports in a row; default 0: the first free ones */
 	uint16_t subscription_count_max; /* 1 to 64; default 8 */
-	uint32_t window;          /* frames kept per subscription while one is missing; a power of
-				     two from 64 to 16384; default 1024. 1.5 kB each */
+	uint32_t window;          /* frames kept per subscription while one is missing: a power
+				     of two, 64 to 16384; default 1024; 1.5 kB each */
 	uint32_t socket_buffer_size; /* bytes asked of the kernel per class; default 4 MiB */
 	uint32_t lost_ms;         /* a silent station is given up after this; default 1500 */
 };
@@ -112,7 +112,7 @@ struct perron_subscription {
 	uint64_t sequence_first;      /* of the subscription */
 	uint64_t sequence_next;       /* the frame to be given next */
 	uint64_t messages;            /* given to perron_receive's caller */
-	uint64_t messages_lost;       /* of which a frame was lost; whole ones lost are frames_lost */
+	uint64_t messages_lost;       /* of which some frames came; all frames lost: below */
 	uint64_t frames;              /* in order, once each */
 	uint64_t frames_lost;
 	uint64_t duplicates;          /* frames that came again, and were dropped */
@@ -169,8 +169,9 @@ int perron_unsubscribe(struct perron *p, int subscription);
  *   -ENOENT       no sensor of that name in the overlay
  *   -ETIME        the latency bound cannot be kept
  *   -ENOSPC       a table on the way is full
- *   -ENOTCONN     stations answer, but have not joined the overlay, all through options.patience_ms
- *   -EHOSTUNREACH no station of the list answered in options.patience_ms
+ *   -ENOTCONN     stations answer, but did not join the overlay in options.patience_ms
+ *   -ETIMEDOUT    stations answer, but could not set the path up in that time
+ *   -EHOSTUNREACH no station of the list answered in that time
  *   -EPROTO       the stations do not understand this client
  * or the machine did: -EINTR a signal came, other values are the kernel's (subscription is -1).
  * Call until it returns 0 before waiting on perron_poll_fd.
