@@ -84,7 +84,7 @@ void relay_acknowledged(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 	if (all.cumulative == p->path.acked.cumulative && all.bitmap == p->path.acked.bitmap)
 		return;
 	if (p->origin) {
-		p->path.acked = all;
+		perron_path_said(&p->path, &all);
 		origin_release(r, p->origin, all.cumulative + 1, out);
 		if (origin_is_behind(p))
 			relay_wake_at(r, now_ns);
@@ -253,7 +253,7 @@ void relay_ack(struct perron_relay *r, uint64_t now_ns, const struct perron_fram
 		relay_drop(r, PERRON_DROP_IMPOSSIBLE_SEQUENCE);
 		return;
 	}
-	if (ack.cumulative + 1 < branch_floor(&p->path, b) &&
+	if (b->ack.cumulative + 1 < branch_floor(&p->path, b) &&
 	    now_ns - b->gap_sent_ns >= RELAY_GAP_NS)
 		relay_gap_send(r, now_ns, p, b, out);
 	relay_acknowledged(r, now_ns, p, out);
@@ -434,7 +434,7 @@ static void ack_send(struct perron_relay *r, uint64_t now_ns, struct relay_path 
 	header.length = PERRON_ACK_SIZE;
 	perron_store64(payload, all.bitmap);
 	if (relay_send(r, now_ns, &upstream->party, &header, payload, out))
-		p->path.acked = all;
+		perron_path_said(&p->path, &all);
 }
 
 void relay_path_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,

@@ -131,6 +131,16 @@ void perron_path_start(struct perron_path *p, uint64_t first)
 		p->high = first - 1;
 }
 
+void perron_path_said(struct perron_path *p, const struct perron_ack *ack)
+{
+	PERRON_ASSERT(ack->cumulative <= p->high);
+	if (ack->cumulative < p->acked.cumulative)
+		return;
+	p->acked = *ack;
+	if (p->floor < ack->cumulative + 1)
+		p->floor = ack->cumulative + 1;
+}
+
 bool perron_path_acknowledge(struct perron_path *p, struct perron_branch *b,
 			     const struct perron_ack *ack)
 {

@@ -89,6 +89,13 @@ void perron_path_branch_start(struct perron_path *p, struct perron_branch *b);
 /* The upstream serves from `first` on: starts the path, or raises its floor. */
 void perron_path_start(struct perron_path *p, uint64_t first);
 
+/*
+ * Upstream is told `ack`, or as the origin lets go by it: below it nothing can be asked for any
+ * more, so the floor follows. (A branch may lack what was acknowledged for it: a bit can be taken
+ * back when another client comes in below, a cumulative number cannot.)
+ */
+void perron_path_said(struct perron_path *p, const struct perron_ack *ack);
+
 /* An acknowledgement of a branch. False if it claims what was never sent. */
 bool perron_path_acknowledge(struct perron_path *p, struct perron_branch *b,
 			     const struct perron_ack *ack);
