@@ -48,17 +48,17 @@ static void on_signal(int number)
 }
 
 static const char usage[] =
-	"usage: perrond [EAL arguments] -- --config FILE [options]\n"
-	"\n"
-	"  --config FILE          the station's descriptor\n"
-	"  --check                check descriptor and machine, start nothing\n"
-	"  --foreground           stay in the foreground (always so)\n"
-	"  --quiet                say nothing but errors\n"
-	"  --exit-after SECONDS   stop in order after that time\n"
-	"  --version, --help\n"
-	"\n"
-	"Without EAL arguments they are made from the descriptor. 'perron config check FILE'\n"
-	"checks a descriptor on any machine.\n";
+    "usage: perrond [EAL arguments] -- --config FILE [options]\n"
+    "\n"
+    "  --config FILE          the station's descriptor\n"
+    "  --check                check descriptor and machine, start nothing\n"
+    "  --foreground           stay in the foreground (always so)\n"
+    "  --quiet                say nothing but errors\n"
+    "  --exit-after SECONDS   stop in order after that time\n"
+    "  --version, --help\n"
+    "\n"
+    "Without EAL arguments they are made from the descriptor. 'perron config check FILE'\n"
+    "checks a descriptor on any machine.\n";
 
 static int seconds_parse(const char *text, double *out)
 {
@@ -78,7 +78,7 @@ static void print_and_exit(const char *text)
 	exit(EXIT_SUCCESS);
 }
 
-static int option_take(int option, struct options *out)
+static int option_take(int option, const char *argument, struct options *out)
 {
 	switch (option) {
 	case 'c':
@@ -100,7 +100,11 @@ static int option_take(int option, struct options *out)
 	case 'h':
 		print_and_exit(usage);
 		return 0;
+	case ':':
+		fprintf(stderr, "perrond: '%s' needs a value; see perrond --help\n", argument);
+		return -EINVAL;
 	default:
+		fprintf(stderr, "perrond: unknown option '%s'; see perrond --help\n", argument);
 		return -EINVAL;
 	}
 }
@@ -108,23 +112,25 @@ static int option_take(int option, struct options *out)
 static int options_parse(int argc, char **argv, struct options *out)
 {
 	static const struct option table[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"check", no_argument, NULL, 'k'},
-		{"foreground", no_argument, NULL, 'f'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"exit-after", required_argument, NULL, 'x'},
-		{"version", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	    {"config", required_argument, NULL, 'c'},
+	    {"check", no_argument, NULL, 'k'},
+	    {"foreground", no_argument, NULL, 'f'},
+	    {"quiet", no_argument, NULL, 'q'},
+	    {"exit-after", required_argument, NULL, 'x'},
+	    {"version", no_argument, NULL, 'v'},
+	    {"help", no_argument, NULL, 'h'},
+	    {NULL, 0, NULL, 0},
 	};
 	int option;
 
 	optind = 1;
-	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1)
-		if (option_take(option, out) != 0)
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":", table, NULL)) != -1)
+		if (option_take(option, argv[optind - 1], out) != 0)
 			return -EINVAL;
 	if (optind < argc) {
-		fprintf(stderr, "perrond: unknown argument '%s'; see perrond --help\n", argv[optind]);
+		fprintf(stderr, "perrond: unknown argument '%s'; see perrond --help\n",
+			argv[optind]);
 		return -EINVAL;
 	}
 	if (!out->config) {
@@ -135,13 +141,13 @@ static int options_parse(int argc, char **argv, struct options *out)
 }
 
 static const struct perron_descriptor_drivers ports = {
-	.options = perron_port_driver_options,
-	.name = perron_port_driver_name,
+    .options = perron_port_driver_options,
+    .name = perron_port_driver_name,
 };
 
 static const struct perron_descriptor_drivers sensors = {
-	.options = perron_sensor_driver_options,
-	.name = perron_sensor_driver_name,
+    .options = perron_sensor_driver_options,
+    .name = perron_sensor_driver_name,
 };
 
 static int descriptor_read(const char *file, char *error, size_t error_size)
@@ -199,9 +205,9 @@ int main(int argc, char **argv)
 	struct options options = {0};
 	int own = own_arguments(argc, argv);
 	struct perron_station_config config = {
-		.descriptor = &descriptor,
-		.eal_arguments = argv,
-		.eal_argument_count = own,
+	    .descriptor = &descriptor,
+	    .eal_arguments = argv,
+	    .eal_argument_count = own,
 	};
 
 	if (options_parse(argc - own, argv + own, &options) != 0)

@@ -16,10 +16,11 @@
 #include "apps/station/private.h"
 #include "runtime/lcore/loop.h"
 
-#define OBJECT_MAX	 20
-#define POOL_CACHE_SIZE	 256u
+#define OBJECT_MAX	20
+#define POOL_CACHE_SIZE 256u
 /* An mbuf's struct, its private area, its room, and the pool's own header and padding. */
-#define BUFFER_SIZE	 (sizeof(struct rte_mbuf) + PERRON_PACKET_SIZE + RTE_MBUF_DEFAULT_BUF_SIZE + 128)
+#define BUFFER_SIZE                                                                                \
+	(sizeof(struct rte_mbuf) + PERRON_PACKET_SIZE + RTE_MBUF_DEFAULT_BUF_SIZE + 128)
 /* Incarnations count eighths of seconds from here on: a new life is always the greater one. */
 #define INCARNATION_EPOCH_S 1704067200 /* 2024-01-01 */
 
@@ -81,9 +82,9 @@ static uint32_t portals_fill(const struct perron_descriptor_overlay *overlay,
 {
 	for (uint32_t i = 0; i < overlay->portal_count; i++)
 		out[i] = (struct perron_portal){
-			.peer = overlay->portal[i].peer,
-			.endpoint = {.address = overlay->portal[i].address,
-				     .port_base = overlay->port_base},
+		    .peer = overlay->portal[i].peer,
+		    .endpoint = {.address = overlay->portal[i].address,
+				 .port_base = overlay->port_base},
 		};
 	return overlay->portal_count;
 }
@@ -182,28 +183,27 @@ static uint32_t objects_list(struct perron_station *s, struct object *out)
 	const uint64_t ring = perron_spsc_size((uint64_t)d->limits.ring * STATION_RECORD_SIZE);
 	struct station_memory *m = &s->memory;
 	const struct object list[] = {
-		{"lcores", sizeof(struct perron_lcore), lcores, &m->lcores},
-		{"machines", sizeof(struct perron_machine), machines, &m->machines},
-		{"machines' owners", sizeof(struct station_machine), machines, &m->owners},
-		{"ports", sizeof(struct perron_lcore_port), ports, &m->ports},
-		{"sources", sizeof(struct perron_lcore_source), s->config.source_count,
-		 &m->sources},
-		{"class queues", PERRON_LCORE_QUEUE_SIZE * sizeof(void *),
-		 lcores * PERRON_CLASS_COUNT, &m->queues},
-		{"port queues", PERRON_LCORE_TRANSMIT_SIZE * sizeof(void *),
-		 ports * PERRON_CLASS_COUNT, &m->port_queues},
-		{"effects", effects_size(), lcores + 1, &m->effects},
-		{"rings of commands", ring, lcores, &m->commands},
-		{"rings of events", ring, lcores, &m->events},
-		{"commands that wait", ring, lcores, &m->waiting},
-		{"rings of messages", perron_spsc_size(STATION_MESSAGE_RING_SIZE), lcores,
-		 &m->messages},
-		{"relays", relay_size(s), d->peer_count, &m->relays},
-		{"overlays", overlay_size(s), d->peer_count, &m->overlays},
-		{"clients", client_size_max(s), s->config.client_count, &m->clients},
-		{"views", perron_views_memory(sizeof(struct perron_places)), 1, &m->views},
-		{"sources' scratch", PERRON_LCORE_MESSAGE_SIZE_MAX,
-		 s->config.source_count ? lcores : 0, &m->scratch},
+	    {"lcores", sizeof(struct perron_lcore), lcores, &m->lcores},
+	    {"machines", sizeof(struct perron_machine), machines, &m->machines},
+	    {"machines' owners", sizeof(struct station_machine), machines, &m->owners},
+	    {"ports", sizeof(struct perron_lcore_port), ports, &m->ports},
+	    {"sources", sizeof(struct perron_lcore_source), s->config.source_count, &m->sources},
+	    {"class queues", PERRON_LCORE_QUEUE_SIZE * sizeof(void *), lcores * PERRON_CLASS_COUNT,
+	     &m->queues},
+	    {"port queues", PERRON_LCORE_TRANSMIT_SIZE * sizeof(void *), ports * PERRON_CLASS_COUNT,
+	     &m->port_queues},
+	    {"effects", effects_size(), lcores + 1, &m->effects},
+	    {"rings of commands", ring, lcores, &m->commands},
+	    {"rings of events", ring, lcores, &m->events},
+	    {"commands that wait", ring, lcores, &m->waiting},
+	    {"rings of messages", perron_spsc_size(STATION_MESSAGE_RING_SIZE), lcores,
+	     &m->messages},
+	    {"relays", relay_size(s), d->peer_count, &m->relays},
+	    {"overlays", overlay_size(s), d->peer_count, &m->overlays},
+	    {"clients", client_size_max(s), s->config.client_count, &m->clients},
+	    {"views", perron_views_memory(sizeof(struct perron_places)), 1, &m->views},
+	    {"sources' scratch", PERRON_LCORE_MESSAGE_SIZE_MAX, s->config.source_count ? lcores : 0,
+	     &m->scratch},
 	};
 
 	_Static_assert(sizeof(list) / sizeof(list[0]) <= OBJECT_MAX, "room for the list");
@@ -232,13 +232,13 @@ static int pools_plan(struct perron_station *s)
 
 	for (uint32_t i = 0; i < s->lcore_count; i++)
 		count += buffer_count(s, i);
-	int ret = perron_memory_plan_add(&s->plan, PERRON_MEMORY_POOL, "buffers", BUFFER_SIZE,
-					 count);
+	int ret =
+	    perron_memory_plan_add(&s->plan, PERRON_MEMORY_POOL, "buffers", BUFFER_SIZE, count);
 	if (!ret && s->lcore_count > 1)
-		ret = perron_memory_plan_add(&s->plan, PERRON_MEMORY_POOL, "rings between lcores",
-					     rounded((uint64_t)rte_ring_get_memsize(
-						     PERRON_LCORE_EXCHANGE_SIZE)),
-					     (uint64_t)s->lcore_count * (s->lcore_count - 1));
+		ret = perron_memory_plan_add(
+		    &s->plan, PERRON_MEMORY_POOL, "rings between lcores",
+		    rounded((uint64_t)rte_ring_get_memsize(PERRON_LCORE_EXCHANGE_SIZE)),
+		    (uint64_t)s->lcore_count * (s->lcore_count - 1));
 	return ret;
 }
 
@@ -262,9 +262,14 @@ int station_plan(struct perron_station *s, char *error, size_t error_size)
 	if (!ret)
 		ret = pools_plan(s);
 	PERRON_ASSERT(ret == 0);
-	ret = perron_memory_plan_check(&s->plan, d->memory_size, error, error_size);
-	if (ret)
+	char what[STATION_TEXT_SIZE];
+	ret = perron_memory_plan_check(&s->plan, d->memory_size, what, sizeof(what));
+	if (ret) {
+		perron_descriptor_error(s->descriptor,
+					perron_descriptor_place_of(&d->places, "station", "memory"),
+					what, error, error_size);
 		return ret;
+	}
 	if (d->huge_pages == PERRON_DESCRIPTOR_HUGE_NO)
 		policy = PERRON_HUGEPAGES_NO;
 	else if (d->huge_pages == PERRON_DESCRIPTOR_HUGE_REQUIRED)
@@ -316,8 +321,8 @@ static int pools_create(struct perron_station *s, char *error, size_t error_size
 		char name[RTE_MEMPOOL_NAMESIZE];
 		snprintf(name, sizeof(name), "frames_%u", i);
 		s->pools[i] = rte_pktmbuf_pool_create_by_ops(
-			name, buffer_count(s, i), POOL_CACHE_SIZE, PERRON_PACKET_SIZE,
-			RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY, ops);
+		    name, buffer_count(s, i), POOL_CACHE_SIZE, PERRON_PACKET_SIZE,
+		    RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY, ops);
 		if (s->pools[i])
 			continue;
 		snprintf(error, error_size,
@@ -355,11 +360,11 @@ static int port_wake_disarm(void *port)
 }
 
 static const struct perron_lcore_port_ops port_ops = {
-	.receive = port_receive,
-	.transmit = port_transmit,
-	.deadline_ns = port_deadline_ns,
-	.wake_arm = port_wake_arm,
-	.wake_disarm = port_wake_disarm,
+    .receive = port_receive,
+    .transmit = port_transmit,
+    .deadline_ns = port_deadline_ns,
+    .wake_arm = port_wake_arm,
+    .wake_disarm = port_wake_disarm,
 };
 
 static void lcore_port_init(struct perron_station *s, uint32_t index)
@@ -367,10 +372,10 @@ static void lcore_port_init(struct perron_station *s, uint32_t index)
 	struct perron_port *port = &s->ports[index];
 	struct perron_lcore_port *lp = (struct perron_lcore_port *)s->memory.ports + index;
 	struct perron_net_config net = {
-		.address = s->descriptor->station.address,
-		.prefix_length = s->descriptor->station.prefix_length,
-		.gateway = s->descriptor->station.gateway,
-		.port_base = s->descriptor->overlay.port_base,
+	    .address = s->descriptor->station.address,
+	    .prefix_length = s->descriptor->station.prefix_length,
+	    .gateway = s->descriptor->station.gateway,
+	    .port_base = s->descriptor->overlay.port_base,
 	};
 	struct rte_mbuf **items = (struct rte_mbuf **)s->memory.port_queues +
 				  (size_t)index * PERRON_CLASS_COUNT * PERRON_LCORE_TRANSMIT_SIZE;
@@ -401,7 +406,8 @@ static int ports_open(struct perron_station *s, char *error, size_t error_size)
 		}
 		s->port_open_count++;
 		lcore_port_init(s, i);
-		if (s->choice.idle == PERRON_IDLE_INTERRUPT && perron_port_wake_fd(&s->ports[i]) < 0) {
+		if (s->choice.idle == PERRON_IDLE_INTERRUPT &&
+		    perron_port_wake_fd(&s->ports[i]) < 0) {
 			snprintf(what, sizeof(what),
 				 "port driver '%s' cannot wake a sleeper; expected 'idle: backoff' "
 				 "or 'idle: spin' with it",
@@ -419,10 +425,10 @@ static void effects_init(struct perron_effects *e, void *memory)
 	uint64_t items_size = rounded(PERRON_EFFECT_COUNT_MAX * sizeof(struct perron_effect));
 
 	*e = (struct perron_effects){
-		.items = memory,
-		.capacity = PERRON_EFFECT_COUNT_MAX,
-		.arena = at + items_size,
-		.arena_size = PERRON_EFFECT_ARENA_SIZE,
+	    .items = memory,
+	    .capacity = PERRON_EFFECT_COUNT_MAX,
+	    .arena = at + items_size,
+	    .arena_size = PERRON_EFFECT_ARENA_SIZE,
 	};
 }
 
@@ -464,8 +470,8 @@ static void lcore_init(struct perron_station *s, uint32_t index)
 	l->housekeeping_timeout_ns = STATION_WATCH_NS;
 	l->deadline_ns = 0;
 	if (s->memory.scratch)
-		l->scratch = (uint8_t *)s->memory.scratch +
-			     (size_t)index * PERRON_LCORE_MESSAGE_SIZE_MAX;
+		l->scratch =
+		    (uint8_t *)s->memory.scratch + (size_t)index * PERRON_LCORE_MESSAGE_SIZE_MAX;
 	for (uint32_t c = 0; c < PERRON_CLASS_COUNT; c++)
 		perron_queue_init(&l->queues[c], items + c * PERRON_LCORE_QUEUE_SIZE,
 				  PERRON_LCORE_QUEUE_SIZE);
@@ -534,9 +540,9 @@ static uint32_t machine_add(struct perron_station *s, struct perron_places *plac
 	machine->id = id;
 	s->machine_owners[s->machine_count++] = owner;
 	bool added = perron_places_add(places, (struct perron_place){
-						       .id = id,
-						       .lcore = (uint16_t)lcore,
-						       .machine = (uint16_t)l->machine_count,
+						   .id = id,
+						   .lcore = (uint16_t)lcore,
+						   .machine = (uint16_t)l->machine_count,
 					       });
 	PERRON_ASSERT(added);
 	return l->machine_count++;
@@ -569,14 +575,13 @@ static int client_init(struct perron_station *s, struct perron_places *places, u
 	client_config(s, index, &cfg);
 	client->config = &s->config.clients[index];
 	client->client = (void *)((uint8_t *)s->memory.clients + index * client_size_max(s));
-	client->lcore = client->config->lcore < 0
-				? 0
-				: (uint32_t)client->config->lcore % s->lcore_count;
+	client->lcore =
+	    client->config->lcore < 0 ? 0 : (uint32_t)client->config->lcore % s->lcore_count;
 	int ret = perron_client_init(client->client, &cfg, s->now_ns);
 	if (ret)
 		return ret;
-	client->machine = machine_add(s, places, client->lcore, cfg.id, &station_client_ops,
-				      client, (struct station_machine){true, index});
+	client->machine = machine_add(s, places, client->lcore, cfg.id, &station_client_ops, client,
+				      (struct station_machine){true, index});
 	return 0;
 }
 
@@ -630,11 +635,11 @@ static void sources_init(struct perron_station *s)
 			if (peer->lcore != l)
 				continue;
 			s->sources[next++] = (struct perron_lcore_source){
-				.make = from->make,
-				.context = from->context,
-				.machine = peer->machine,
-				.stream = perron_stream_id(from->name),
-				.traced = from->traced,
+			    .make = from->make,
+			    .context = from->context,
+			    .machine = peer->machine,
+			    .stream = perron_stream_id(from->name),
+			    .traced = from->traced,
 			};
 			s->lcores[l].source_count++;
 		}

@@ -22,10 +22,10 @@ static int cores_check(struct perron_station *s, char *error, size_t error_size)
 					 .lcore_count = d->lcore_count};
 	char what[STATION_TEXT_SIZE];
 	static const enum perron_idle idles[] = {
-		[PERRON_DESCRIPTOR_IDLE_AUTO] = PERRON_IDLE_AUTO,
-		[PERRON_DESCRIPTOR_IDLE_SPIN] = PERRON_IDLE_SPIN,
-		[PERRON_DESCRIPTOR_IDLE_BACKOFF] = PERRON_IDLE_BACKOFF,
-		[PERRON_DESCRIPTOR_IDLE_INTERRUPT] = PERRON_IDLE_INTERRUPT,
+	    [PERRON_DESCRIPTOR_IDLE_AUTO] = PERRON_IDLE_AUTO,
+	    [PERRON_DESCRIPTOR_IDLE_SPIN] = PERRON_IDLE_SPIN,
+	    [PERRON_DESCRIPTOR_IDLE_BACKOFF] = PERRON_IDLE_BACKOFF,
+	    [PERRON_DESCRIPTOR_IDLE_INTERRUPT] = PERRON_IDLE_INTERRUPT,
 	};
 
 	wish.idle = idles[d->idle];
@@ -58,18 +58,19 @@ static void port_config_fill(const struct perron_descriptor_port *from, uint32_t
 			     struct perron_port_config *out)
 {
 	*out = (struct perron_port_config){
-		.index = index,
-		.driver = from->driver.name,
-		.options = from->driver.options,
-		.option_count = from->driver.option_count,
-		.impair = {
-			.set = from->impair.set,
-			.delay_ns = from->impair.delay_ns,
-			.jitter_ns = from->impair.jitter_ns,
-			.loss_ppm = from->impair.loss_ppm,
-			.duplicate_ppm = from->impair.duplicate_ppm,
-			.reorder_ppm = from->impair.reorder_ppm,
-			.seed = from->impair.seed,
+	    .index = index,
+	    .driver = from->driver.name,
+	    .options = from->driver.options,
+	    .option_count = from->driver.option_count,
+	    .impair =
+		{
+		    .set = from->impair.set,
+		    .delay_ns = from->impair.delay_ns,
+		    .jitter_ns = from->impair.jitter_ns,
+		    .loss_ppm = from->impair.loss_ppm,
+		    .duplicate_ppm = from->impair.duplicate_ppm,
+		    .reorder_ppm = from->impair.reorder_ppm,
+		    .seed = from->impair.seed,
 		},
 	};
 }
@@ -91,8 +92,8 @@ static int ports_check(struct perron_station *s, char *error, size_t error_size)
 	for (uint32_t i = 0; i < d->port_count; i++) {
 		uint32_t culprit = 0;
 		port_config_fill(&d->ports[i], i, &s->port_configs[i]);
-		int ret = perron_port_config_check(&s->port_configs[i], &culprit, what,
-						   sizeof(what));
+		int ret =
+		    perron_port_config_check(&s->port_configs[i], &culprit, what, sizeof(what));
 		if (ret)
 			return fail_at(s, option_place(&d->ports[i].driver, culprit), ret, what,
 				       error, error_size);
@@ -107,10 +108,10 @@ static int net_check(const struct perron_station *s, char *error, size_t error_s
 {
 	const struct perron_descriptor *d = s->descriptor;
 	const struct perron_net_config config = {
-		.address = d->station.address,
-		.prefix_length = d->station.prefix_length,
-		.gateway = d->station.gateway,
-		.port_base = d->overlay.port_base,
+	    .address = d->station.address,
+	    .prefix_length = d->station.prefix_length,
+	    .gateway = d->station.gateway,
+	    .port_base = d->overlay.port_base,
 	};
 	char what[STATION_TEXT_SIZE];
 
@@ -129,11 +130,11 @@ void station_sensor_configs(const struct perron_descriptor *d, struct perron_sen
 	for (uint32_t i = 0; i < d->sensor_count; i++) {
 		const struct perron_descriptor_sensor *sensor = &d->sensors[i];
 		out[i] = (struct perron_sensor_config){
-			.name = sensor->name,
-			.driver = sensor->driver.name,
-			.class_hint = sensor->class,
-			.options = sensor->driver.options,
-			.option_count = sensor->driver.option_count,
+		    .name = sensor->name,
+		    .driver = sensor->driver.name,
+		    .class_hint = sensor->class,
+		    .options = sensor->driver.options,
+		    .option_count = sensor->driver.option_count,
 		};
 	}
 }

@@ -102,10 +102,11 @@ static void link_down(struct perron_station *s, uint32_t peer_index,
 	verdict->count++;
 	verdict->at_ns = s->now_ns;
 	verdict->evidence = *evidence;
-	station_say(s, "peer %u: link to %u is down: silent for %.1f ms of at most %.1f, own gap %.1f%s",
-		    peer->id, event->party.id, (double)evidence->last_heard_ns / 1e6,
-		    (double)evidence->expected_ns / 1e6, (double)evidence->own_gap_ns / 1e6,
-		    evidence->one_way ? ", one way" : "");
+	station_say(
+	    s, "peer %u: link to %u is down: silent for %.1f ms of at most %.1f, own gap %.1f%s",
+	    peer->id, event->party.id, (double)evidence->last_heard_ns / 1e6,
+	    (double)evidence->expected_ns / 1e6, (double)evidence->own_gap_ns / 1e6,
+	    evidence->one_way ? ", one way" : "");
 	json_t *body = party_body(peer, event);
 	json_object_set_new(body, "silence_ns", json_integer((json_int_t)evidence->last_heard_ns));
 	json_object_set_new(body, "expected_ns", json_integer((json_int_t)evidence->expected_ns));
@@ -154,7 +155,7 @@ static bool events_take(struct perron_station *s, uint32_t lcore)
 
 	while (count < EVENT_TURN && (record = perron_spsc_peek(l->events, &size, &machine))) {
 		const struct station_machine *owner =
-			&s->machine_owners[(l->machines - s->machines) + machine];
+		    &s->machine_owners[(l->machines - s->machines) + machine];
 		PERRON_ASSERT(!owner->is_client && size >= sizeof(struct perron_event));
 		struct station_peer *peer = &s->peers[owner->index];
 		event_tell(s, owner->index, record);
@@ -175,8 +176,7 @@ static void state_tell(struct perron_station *s, const struct station_peer *peer
 		perron_position_print(&view->position, position);
 	station_say(s, "peer %u: %s%s%s%s%s", peer->id, perron_overlay_state_name(view->state),
 		    position[0] ? " at " : "", position, view->why[0] ? ": " : "", view->why);
-	station_publish(s,
-			view->state == PERRON_OVERLAY_JOINED ? "joined" : "state",
+	station_publish(s, view->state == PERRON_OVERLAY_JOINED ? "joined" : "state",
 			json_pack("{s:I,s:s,s:s,s:I,s:s}", "peer", (json_int_t)peer->id, "state",
 				  perron_overlay_state_name(view->state), "position", position,
 				  "parent", (json_int_t)view->parent, "why", view->why));
@@ -262,8 +262,8 @@ void station_control_clock(struct perron_station *s)
 	uint64_t offset_ns = (uint64_t)perron_clock_realtime_offset_ns();
 	struct perron_places *places = perron_views_draft(&s->places);
 	struct perron_command command = {
-		.kind = PERRON_COMMAND_CLOCK,
-		.value = (int64_t)offset_ns,
+	    .kind = PERRON_COMMAND_CLOCK,
+	    .value = (int64_t)offset_ns,
 	};
 
 	if (places) {

@@ -10,8 +10,8 @@
 
 #include "apps/station/private.h"
 
-#define ARGUMENT_MAX	 24
-#define ARGUMENT_SIZE	 (PERRON_PORT_ARGUMENT_SIZE + 32)
+#define ARGUMENT_MAX  24
+#define ARGUMENT_SIZE (PERRON_PORT_ARGUMENT_SIZE + 32)
 /* For the EAL's own objects and those of port drivers, beside what the plan counts. */
 #define EAL_OVERHEAD_SIZE (24ull << 20)
 

@@ -41,11 +41,11 @@ static uint64_t relay_deadline_ns(const void *self)
 }
 
 const struct perron_machine_ops station_relay_ops = {
-	.input = relay_input,
-	.command = relay_command,
-	.offer = relay_offer,
-	.tick = relay_tick,
-	.deadline_ns = relay_deadline_ns,
+    .input = relay_input,
+    .command = relay_command,
+    .offer = relay_offer,
+    .tick = relay_tick,
+    .deadline_ns = relay_deadline_ns,
 };
 
 static void client_input(void *self, uint64_t now_ns, const struct perron_frame *in,
@@ -63,9 +63,9 @@ static int client_command(void *self, uint64_t now_ns, const void *record, uint3
 	const struct station_subscribe *command = record;
 
 	PERRON_ASSERT(size == sizeof(*command));
-	int ret = perron_client_subscribe(c->client, now_ns, command->sensor,
-					  (enum perron_class)command->class, command->latency_us,
-					  out);
+	int ret =
+	    perron_client_subscribe(c->client, now_ns, command->sensor,
+				    (enum perron_class)command->class, command->latency_us, out);
 	return ret < 0 ? ret : 0;
 }
 
@@ -93,9 +93,9 @@ static void client_deliver(void *self, uint64_t now_ns, uint32_t subscription,
 }
 
 const struct perron_machine_ops station_client_ops = {
-	.input = client_input,
-	.command = client_command,
-	.tick = client_tick,
-	.deadline_ns = client_deadline_ns,
-	.deliver = client_deliver,
+    .input = client_input,
+    .command = client_command,
+    .tick = client_tick,
+    .deadline_ns = client_deadline_ns,
+    .deliver = client_deliver,
 };

@@ -127,7 +127,7 @@ struct perron_station {
 	struct perron_lcore_port *lcore_ports;
 	struct perron_lcore *lcores;
 	uint32_t lcore_count;
-	struct perron_machine *machines; /* of all lcores, lcore after lcore */
+	struct perron_machine *machines;	/* of all lcores, lcore after lcore */
 	struct station_machine *machine_owners; /* parallel */
 	uint32_t machine_count;
 	struct perron_lcore_source *sources;
@@ -209,7 +209,7 @@ void station_snapshot_init(struct perron_station *s);
 
 /* station.c: one line with the time since boot, to standard error, unless the station is quiet. */
 void station_say(const struct perron_station *s, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3)));
 /* An event for those who watch. `body` is used up. */
 void station_publish(struct perron_station *s, const char *event, json_t *body);
 

@@ -10,8 +10,8 @@
 #include "apps/station/private.h"
 #include "runtime/lcore/count.h"
 
-#define LINK_MAX  PERRON_NEIGHBOUR_COUNT_MAX
-#define STREAM_MAX 1024
+#define LINK_MAX	PERRON_NEIGHBOUR_COUNT_MAX
+#define STREAM_MAX	1024
 #define SENSOR_VIEW_MAX 1024
 
 /* Whether the row of that number is wanted; counts it. */
@@ -172,8 +172,8 @@ static void link_row(const struct perron_station *s, uint32_t peer_index,
 	row->endpoint = info->party.endpoint;
 	row->role = link_role(&s->peers[peer_index], info->party.id);
 	row->state = link_state(info->state);
-	row->last_heard_ns = info->received ? age_ns(s, info->last_heard_ns)
-					    : PERRON_SNAPSHOT_NEVER;
+	row->last_heard_ns =
+	    info->received ? age_ns(s, info->last_heard_ns) : PERRON_SNAPSHOT_NEVER;
 	row->expected_ns = s->descriptor->overlay.beat_timeout_ns;
 	row->own_gap_ns_max = info->gap_ns_max;
 	row->round_trip_ns = info->round_trip_ns_last;
@@ -223,7 +223,8 @@ static uint32_t stream_rows(void *context, uint32_t first, uint32_t max,
 	for (uint32_t i = 0; i < s->peer_count; i++) {
 		const struct station_peer *peer = &s->peers[i];
 		uint32_t count = perron_relay_paths_read(peer->relay, paths, STREAM_MAX);
-		uint32_t known = count ? s->ops->sensors(peer->overlay, sensors, SENSOR_VIEW_MAX) : 0;
+		uint32_t known =
+		    count ? s->ops->sensors(peer->overlay, sensors, SENSOR_VIEW_MAX) : 0;
 		for (uint32_t k = 0; k < count; k++) {
 			if (!pager_takes(&pager))
 				continue;
@@ -273,8 +274,8 @@ static void sensor_row(const struct perron_station *s, uint32_t index,
 	row->would_block = status.counters.would_block;
 	row->reopens = status.counters.reopens;
 	row->last_message_ns = status.counters.last_message_ns
-				       ? age_ns(s, status.counters.last_message_ns)
-				       : PERRON_SNAPSHOT_NEVER;
+				   ? age_ns(s, status.counters.last_message_ns)
+				   : PERRON_SNAPSHOT_NEVER;
 }
 
 static uint32_t sensor_rows(void *context, uint32_t first, uint32_t max,
@@ -295,7 +296,8 @@ static void core_row(const struct perron_station *s, const struct perron_lcore *
 {
 	uint64_t stepped = perron_count_read(&l->counters.stepped);
 	uint64_t busy_ns = perron_count_read(&l->duty.busy_ns);
-	uint64_t cycles = (uint64_t)((unsigned __int128)busy_ns * perron_clock_tsc_hz() / 1000000000);
+	uint64_t cycles =
+	    (uint64_t)((unsigned __int128)busy_ns * perron_clock_tsc_hz() / 1000000000);
 
 	memset(row, 0, sizeof(*row));
 	row->core = l->cpu;
@@ -323,11 +325,11 @@ static uint32_t core_rows(void *context, uint32_t first, uint32_t max,
 
 	if (pager_takes(&pager))
 		out[0] = (struct perron_snapshot_core){
-			.core = s->choice.housekeeping,
-			.role = "housekeeping",
-			.idle = "backoff",
-			.isolated = perron_core_set_has(&s->cores.isolated, s->choice.housekeeping),
-			.turns = atomic_load_explicit(&s->beat, memory_order_relaxed),
+		    .core = s->choice.housekeeping,
+		    .role = "housekeeping",
+		    .idle = "backoff",
+		    .isolated = perron_core_set_has(&s->cores.isolated, s->choice.housekeeping),
+		    .turns = atomic_load_explicit(&s->beat, memory_order_relaxed),
 		};
 	for (uint32_t i = 0; i < s->lcore_count; i++)
 		if (pager_takes(&pager))
@@ -341,7 +343,7 @@ static void drop_row(struct pager *pager, struct perron_snapshot_drop *out, uint
 {
 	if (count && pager_takes(pager))
 		out[pager->filled - 1] = (struct perron_snapshot_drop){
-			.cause = (uint8_t)cause, .peer = peer, .count = count};
+		    .cause = (uint8_t)cause, .peer = peer, .count = count};
 }
 
 static uint64_t command_drops(const struct perron_station *s, uint32_t cause)
@@ -368,7 +370,8 @@ static uint32_t drop_rows(void *context, uint32_t first, uint32_t max,
 		struct perron_relay_counters counters;
 		perron_relay_counters_read(peer->relay, &counters);
 		for (uint32_t cause = 1; cause < PERRON_DROP_COUNT; cause++)
-			drop_row(&pager, out, cause, peer->id, counters.drop[cause] + control[cause]);
+			drop_row(&pager, out, cause, peer->id,
+				 counters.drop[cause] + control[cause]);
 	}
 	*total = pager.seen;
 	return pager.filled;
@@ -447,14 +450,14 @@ static uint32_t node_rows(void *context, uint32_t first, uint32_t max,
 void station_snapshot_init(struct perron_station *s)
 {
 	s->snapshot = (struct perron_snapshot_source){
-		.context = s,
-		.station = station_row,
-		.peers = peer_rows,
-		.links = link_rows,
-		.streams = stream_rows,
-		.sensors = sensor_rows,
-		.cores = core_rows,
-		.drops = drop_rows,
-		.tree = node_rows,
+	    .context = s,
+	    .station = station_row,
+	    .peers = peer_rows,
+	    .links = link_rows,
+	    .streams = stream_rows,
+	    .sensors = sensor_rows,
+	    .cores = core_rows,
+	    .drops = drop_rows,
+	    .tree = node_rows,
 	};
 }

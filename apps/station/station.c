@@ -21,7 +21,7 @@
 #define SLEEP_NS_MIN 50000ull
 #define SLEEP_NS_MAX 1000000ull
 /* Leaving in order may take this long. */
-#define LEAVE_NS     500000000ull
+#define LEAVE_NS 500000000ull
 
 /* For perron_station_dump, which has no argument but what went wrong. */
 static struct perron_station *the_station;
@@ -64,8 +64,7 @@ static struct perron_station *station_new(const struct perron_station_config *co
 	return s;
 }
 
-int perron_station_check(const struct perron_station_config *config, char *error,
-			 size_t error_size)
+int perron_station_check(const struct perron_station_config *config, char *error, size_t error_size)
 {
 	struct perron_station *s = station_new(config);
 
@@ -89,7 +88,7 @@ static int sensor_give(void *context, uint32_t index, uint64_t stamp_ns, uint8_t
 	const struct station_peer *peer = &s->peers[sensor->peer_index];
 	struct perron_lcore *l = &s->lcores[peer->lcore];
 	const struct perron_lcore_message head = {
-		.stamp_ns = stamp_ns, .stream = sensor->stream, .traced = true};
+	    .stamp_ns = stamp_ns, .stream = sensor->stream, .traced = true};
 
 	(void)class_hint;
 	if (size == 0 || size > PERRON_LCORE_MESSAGE_SIZE_MAX)
@@ -108,10 +107,10 @@ static int sensors_open(struct perron_station *s, char *error, size_t error_size
 {
 	static struct perron_sensor_config configs[STATION_SENSOR_MAX];
 	const struct perron_sensor_loop_config config = {
-		.sensors = configs,
-		.sensor_count = s->descriptor->sensor_count,
-		.sink = {.give = sensor_give, .context = s},
-		.cpu = s->choice.housekeeping,
+	    .sensors = configs,
+	    .sensor_count = s->descriptor->sensor_count,
+	    .sink = {.give = sensor_give, .context = s},
+	    .cpu = s->choice.housekeeping,
 	};
 	char what[STATION_TEXT_SIZE];
 	uint32_t culprit = 0;
@@ -133,9 +132,9 @@ static int sensors_open(struct perron_station *s, char *error, size_t error_size
 static int socket_open(struct perron_station *s, char *error, size_t error_size)
 {
 	const struct perron_socket_config config = {
-		.path = s->descriptor->station.socket,
-		.requests = perron_report_requests,
-		.context = &s->snapshot,
+	    .path = s->descriptor->station.socket,
+	    .requests = perron_report_requests,
+	    .context = &s->snapshot,
 	};
 
 	if (s->config.no_socket)
@@ -207,8 +206,8 @@ int perron_station_create(struct perron_station **out, const struct perron_stati
 	}
 	the_station = s;
 	*out = s;
-	station_say(s, "boot: %u peers, %u sensors, %u ports on %u lcores are ready",
-		    s->peer_count, s->sensor_count, s->port_open_count, s->lcore_count);
+	station_say(s, "boot: %u peers, %u sensors, %u ports on %u lcores are ready", s->peer_count,
+		    s->sensor_count, s->port_open_count, s->lcore_count);
 	return 0;
 }
 
@@ -231,8 +230,8 @@ int perron_station_start(struct perron_station *s, char *error, size_t error_siz
 	PERRON_ASSERT(!s->started);
 	perron_memory_plan_seal(&s->plan);
 	s->started = true;
-	for (id = rte_get_next_lcore(UINT32_MAX, 1, 0); id < RTE_MAX_LCORE && index < s->lcore_count;
-	     id = rte_get_next_lcore(id, 1, 0)) {
+	for (id = rte_get_next_lcore(UINT32_MAX, 1, 0);
+	     id < RTE_MAX_LCORE && index < s->lcore_count; id = rte_get_next_lcore(id, 1, 0)) {
 		if (rte_eal_remote_launch(perron_lcore_main, &s->lcores[index], id) != 0) {
 			snprintf(error, error_size, "lcore %u does not start", id);
 			return -EBUSY;
@@ -430,8 +429,7 @@ static const struct station_peer *peer_find(const struct perron_station *s, uint
 	return NULL;
 }
 
-bool perron_station_view(const struct perron_station *s, uint32_t peer_id,
-			 struct perron_view *out)
+bool perron_station_view(const struct perron_station *s, uint32_t peer_id, struct perron_view *out)
 {
 	const struct station_peer *peer = peer_find(s, peer_id);
 
@@ -489,9 +487,10 @@ static void record_dump(int fd, const struct perron_lcore_record *record)
 					    "release", "deliver", "command", "event"};
 	char line[128];
 	uint8_t kind = record->kind < sizeof(kinds) / sizeof(kinds[0]) ? record->kind : 0;
-	int size = snprintf(line, sizeof(line), "  %llu machine %u %s class %u flags %u frame %llx\n",
-			    (unsigned long long)record->now_ns, record->machine, kinds[kind],
-			    record->class, record->flags, (unsigned long long)record->handle);
+	int size =
+	    snprintf(line, sizeof(line), "  %llu machine %u %s class %u flags %u frame %llx\n",
+		     (unsigned long long)record->now_ns, record->machine, kinds[kind],
+		     record->class, record->flags, (unsigned long long)record->handle);
 
 	if (write(fd, line, (size_t)size) < 0)
 		return;
@@ -508,8 +507,7 @@ void perron_station_dump(int fd)
 		dprintf(fd, "lcore %u on core %u, last effects:\n", i, l->cpu);
 		for (uint32_t k = 0; k < PERRON_LCORE_RECORDER_SIZE; k++) {
 			const struct perron_lcore_record *record =
-				&l->recorder[(l->recorder_next + k) &
-					     (PERRON_LCORE_RECORDER_SIZE - 1)];
+			    &l->recorder[(l->recorder_next + k) & (PERRON_LCORE_RECORDER_SIZE - 1)];
 			if (record->kind)
 				record_dump(fd, record);
 		}

@@ -4,8 +4,8 @@
  * hosted in this process. perrond is a station and little else; the latency tool and tests build
  * theirs with clients and sources of their own.
  *
- * Order: create, start, then turn (or run) over and over, stop, destroy. One station a process, once
- * a process: the EAL can be started only once.
+ * Order: create, start, then turn (or run) over and over, stop, destroy. One station a process,
+ * once a process: the EAL can be started only once.
  *
  * create checks all that can be checked before anything is started, and on error leaves nothing:
  * no EAL, port, socket or file. From `start` on nothing is allocated.
@@ -29,7 +29,7 @@
 #include "runtime/descriptor/descriptor.h"
 #include "runtime/housekeeping/snapshot.h"
 
-#define PERRON_VERSION "0.1.0"
+#define PERRON_VERSION		  "0.1.0"
 #define PERRON_STATION_CLIENT_MAX 64
 #define PERRON_STATION_SOURCE_MAX 64
 
@@ -38,7 +38,8 @@ struct perron_station_client {
 	uint32_t id;   /* PERRON_CLIENT_ID is set; its own among all clients of the overlay */
 	int32_t lcore; /* index among the station's lcores; -1: the first */
 	uint32_t subscription_count_max;
-	/* A frame of a subscription, in order and once. `frame` is good during the call. May be NULL. */
+	/* A frame of a subscription, in order and once. `frame` is good during the call. May be
+	 * NULL. */
 	void (*deliver)(void *context, uint64_t now_ns, uint32_t subscription,
 			const struct perron_frame *frame);
 	void *context;
@@ -100,7 +101,7 @@ int perron_station_run(struct perron_station *s, const volatile sig_atomic_t *st
 /* Leaves the overlay in order (bounded in time), stops sensors and lcores. Idempotent. */
 void perron_station_stop(struct perron_station *s);
 
-/* Closes ports and socket, frees everything, ends the EAL. Stopped, or never started. NULL is fine. */
+/* Closes ports and socket, frees everything, ends the EAL. NULL is fine. */
 void perron_station_destroy(struct perron_station *s);
 
 /* Whether every peer here is joined. */

@@ -36,8 +36,7 @@ void perron_duty_begin(struct perron_duty *d, uint64_t now_ns)
 	d->worked = false;
 }
 
-void perron_duty_slept(struct perron_duty *d, uint64_t from_ns, uint64_t until_ns,
-		       uint64_t now_ns)
+void perron_duty_slept(struct perron_duty *d, uint64_t from_ns, uint64_t until_ns, uint64_t now_ns)
 {
 	PERRON_ASSERT(d->running && from_ns >= d->begun_ns && now_ns >= from_ns);
 	turn_end(d, from_ns - d->begun_ns);
@@ -50,8 +49,8 @@ void perron_duty_slept(struct perron_duty *d, uint64_t from_ns, uint64_t until_n
 uint32_t perron_duty_busy_ppm(const struct perron_duty *d)
 {
 	uint64_t busy_ns = perron_count_read(&d->busy_ns);
-	uint64_t all_ns = busy_ns + perron_count_read(&d->idle_ns) +
-			  perron_count_read(&d->sleep_ns);
+	uint64_t all_ns =
+	    busy_ns + perron_count_read(&d->idle_ns) + perron_count_read(&d->sleep_ns);
 
 	return all_ns ? (uint32_t)((unsigned __int128)busy_ns * 1000000 / all_ns) : 0;
 }

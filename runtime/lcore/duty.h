@@ -38,8 +38,7 @@ static inline void perron_duty_work(struct perron_duty *d)
 	d->worked = true;
 }
 /* Slept from `from_ns` to `now_ns`, having asked to wake at `until_ns`. */
-void perron_duty_slept(struct perron_duty *d, uint64_t from_ns, uint64_t until_ns,
-		       uint64_t now_ns);
+void perron_duty_slept(struct perron_duty *d, uint64_t from_ns, uint64_t until_ns, uint64_t now_ns);
 /* Busy share of all time so far, parts per million. */
 uint32_t perron_duty_busy_ppm(const struct perron_duty *d);
 

@@ -59,8 +59,8 @@ static struct rte_mbuf *frame_clone(struct perron_lcore *l, struct rte_mbuf *fro
 		rte_pktmbuf_free(header);
 		return NULL;
 	}
-	memcpy(rte_pktmbuf_append(header, PERRON_HEADER_SIZE),
-	       rte_pktmbuf_mtod(from, const void *), PERRON_HEADER_SIZE);
+	memcpy(rte_pktmbuf_append(header, PERRON_HEADER_SIZE), rte_pktmbuf_mtod(from, const void *),
+	       PERRON_HEADER_SIZE);
 	rte_pktmbuf_attach(payload, from);
 	rte_pktmbuf_adj(payload, PERRON_HEADER_SIZE);
 	header->next = payload;
@@ -127,11 +127,11 @@ static void deliver_apply(struct perron_lcore *l, struct perron_machine *machine
 	struct rte_mbuf *mbuf = mbuf_of(e->handle);
 	const struct perron_packet *packet = perron_packet_of(mbuf);
 	struct perron_frame frame = {
-		.data = rte_pktmbuf_mtod(mbuf, uint8_t *),
-		.length = rte_pktmbuf_data_len(mbuf),
-		.class = packet->class,
-		.from = packet->peer,
-		.handle = e->handle,
+	    .data = rte_pktmbuf_mtod(mbuf, uint8_t *),
+	    .length = rte_pktmbuf_data_len(mbuf),
+	    .class = packet->class,
+	    .from = packet->peer,
+	    .handle = e->handle,
 	};
 
 	PERRON_ASSERT(machine->ops->deliver);
@@ -148,7 +148,7 @@ static void event_apply(struct perron_lcore *l, uint32_t machine_index,
 static void record(struct perron_lcore *l, uint32_t id, const struct perron_effect *e)
 {
 	struct perron_lcore_record *at =
-		&l->recorder[l->recorder_next++ & (PERRON_LCORE_RECORDER_SIZE - 1)];
+	    &l->recorder[l->recorder_next++ & (PERRON_LCORE_RECORDER_SIZE - 1)];
 
 	at->now_ns = l->now_ns;
 	at->handle = e->handle;

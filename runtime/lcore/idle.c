@@ -12,12 +12,12 @@
 #include "runtime/lcore/loop.h"
 
 /* Turns without work before backing off: first with pauses, then giving way to others. */
-#define PAUSE_TURNS	 64
-#define YIELD_TURNS	 96
-#define SLEEP_NS_MIN	 1000ull
+#define PAUSE_TURNS  64
+#define YIELD_TURNS  96
+#define SLEEP_NS_MIN 1000ull
 /* Nobody sleeps longer: the watch wants to see turns. */
-#define SLEEP_NS_MAX	 50000000ull
-#define WAKE_FD_MAX	 (PERRON_LCORE_PORT_MAX + 1)
+#define SLEEP_NS_MAX 50000000ull
+#define WAKE_FD_MAX  (PERRON_LCORE_PORT_MAX + 1)
 
 static uint64_t port_deadline_ns(const struct perron_lcore *l)
 {
@@ -139,7 +139,7 @@ static void interrupt(struct perron_lcore *l)
 	}
 	l->armed = true;
 	atomic_store_explicit(&l->asleep, 1, memory_order_relaxed);
-	/* Pairs with the fence in perron_lcore_wake: it sees `asleep`, or the next turn its record. */
+	/* Pairs with the fence in perron_lcore_wake: it sees `asleep`, or we its record. */
 	atomic_thread_fence(memory_order_seq_cst);
 }
 

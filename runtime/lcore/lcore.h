@@ -22,8 +22,8 @@
  * Invariants: every mbuf has one owner (packet.h); machines are touched by this thread alone;
  * whatever finds no room is dropped and counted by cause.
  *
- * Threads: the lcore's, but for counters, `beat` and `asleep`, which others may read, and the rings,
- * of which each side has its own.
+ * Threads: the lcore's, but for counters, `beat` and `asleep`, which others may read, and the
+ *rings, of which each side has its own.
  */
 #ifndef PERRON_RUNTIME_LCORE_LCORE_H
 #define PERRON_RUNTIME_LCORE_LCORE_H
@@ -44,22 +44,22 @@
 struct rte_ring;
 struct rte_mempool;
 
-#define PERRON_LCORE_COUNT_MAX	    64
+#define PERRON_LCORE_COUNT_MAX 64
 /* The lcore that owns the ports. */
-#define PERRON_LCORE_OF_PORTS	    0
-#define PERRON_LCORE_MACHINE_MAX    PERRON_PLACE_COUNT_MAX
-#define PERRON_LCORE_PORT_MAX	    4
-#define PERRON_LCORE_SOURCE_MAX	    64
+#define PERRON_LCORE_OF_PORTS	 0
+#define PERRON_LCORE_MACHINE_MAX PERRON_PLACE_COUNT_MAX
+#define PERRON_LCORE_PORT_MAX	 4
+#define PERRON_LCORE_SOURCE_MAX	 64
 /* Bounds of one turn. */
-#define PERRON_LCORE_COMMAND_TURN   32
-#define PERRON_LCORE_MESSAGE_TURN   8
-#define PERRON_LCORE_FRAME_TURN	    64
+#define PERRON_LCORE_COMMAND_TURN 32
+#define PERRON_LCORE_MESSAGE_TURN 8
+#define PERRON_LCORE_FRAME_TURN	  64
 /* A class's frames that wait to be stepped, and a port's that wait to leave. */
-#define PERRON_LCORE_QUEUE_SIZE	    1024
-#define PERRON_LCORE_TRANSMIT_SIZE  512
+#define PERRON_LCORE_QUEUE_SIZE	   1024
+#define PERRON_LCORE_TRANSMIT_SIZE 512
 /* Frames under way from one lcore to another. */
-#define PERRON_LCORE_EXCHANGE_SIZE  1024
-#define PERRON_LCORE_RECORDER_SIZE  256
+#define PERRON_LCORE_EXCHANGE_SIZE 1024
+#define PERRON_LCORE_RECORDER_SIZE 256
 /* A message is at most this long (64 fragments hold more). */
 #define PERRON_LCORE_MESSAGE_SIZE_MAX 65536
 
@@ -78,7 +78,7 @@ struct perron_lcore_port {
 	void *port;
 	bool multi_segment; /* takes chained frames */
 	bool classes_apart; /* a queue for each class */
-	int wake_fd; /* -1: cannot wake a sleeper */
+	int wake_fd;	    /* -1: cannot wake a sleeper */
 	/* The owner's. */
 	struct perron_net net;
 	uint64_t announce_ns; /* next gratuitous ARP */
@@ -86,7 +86,8 @@ struct perron_lcore_port {
 	struct perron_queue waiting[PERRON_CLASS_COUNT];
 };
 
-/* What a sensor's message looks like in the ring; its bytes follow. The tag: the machine's index. */
+/* What a sensor's message looks like in the ring; its bytes follow. The tag: the machine's index.
+ */
 struct perron_lcore_message {
 	uint64_t stamp_ns; /* station time at which it was read */
 	uint32_t stream;
@@ -108,14 +109,14 @@ struct perron_lcore_source {
 };
 
 struct perron_lcore_counters {
-	uint64_t received; /* from ports */
-	uint64_t sent;	   /* to ports */
-	uint64_t stepped;  /* given to machines */
-	uint64_t local;	   /* from machine to machine on this lcore */
+	uint64_t received;  /* from ports */
+	uint64_t sent;	    /* to ports */
+	uint64_t stepped;   /* given to machines */
+	uint64_t local;	    /* from machine to machine on this lcore */
 	uint64_t exchanged; /* to other lcores */
-	uint64_t copied;   /* frames copied for a FORWARD */
-	uint64_t cloned;   /* frames sent with a reference to their payload */
-	uint64_t messages; /* of sensors, taken by machines */
+	uint64_t copied;    /* frames copied for a FORWARD */
+	uint64_t cloned;    /* frames sent with a reference to their payload */
+	uint64_t messages;  /* of sensors, taken by machines */
 	uint64_t messages_refused;
 	uint64_t housekeeping_stalls; /* times that housekeeping did not beat for its time-out */
 	uint64_t drop[PERRON_DROP_COUNT];

@@ -9,10 +9,10 @@
 #include "runtime/lcore/transmit.h"
 
 const uint8_t perron_lcore_class_order[PERRON_CLASS_COUNT] = {
-	PERRON_CLASS_ALARM,
-	PERRON_CLASS_CRITICAL,
-	PERRON_CLASS_OVERLAY,
-	PERRON_CLASS_NORMAL,
+    PERRON_CLASS_ALARM,
+    PERRON_CLASS_CRITICAL,
+    PERRON_CLASS_OVERLAY,
+    PERRON_CLASS_NORMAL,
 };
 
 /* After a machine was called: apply what it wants, and see when it wants to be called again. */
@@ -66,9 +66,9 @@ static uint32_t message_piece_count(const struct message *m)
 static void piece_trace(const struct perron_lcore *l, const struct message *m, uint8_t *data)
 {
 	struct perron_trace_record record = {
-		.peer = l->machines[m->machine].id,
-		.received_ns = m->stamp_ns + l->view->clock_offset_ns,
-		.step_ns = (uint32_t)(perron_clock_now_ns() - m->stamp_ns),
+	    .peer = l->machines[m->machine].id,
+	    .received_ns = m->stamp_ns + l->view->clock_offset_ns,
+	    .step_ns = (uint32_t)(perron_clock_now_ns() - m->stamp_ns),
 	};
 
 	perron_trace_add(data, &record);
@@ -89,7 +89,7 @@ static void piece_fill(const struct message *m, uint32_t offset, struct rte_mbuf
 		memset(data + PERRON_HEADER_SIZE, 0, PERRON_TRACE_SIZE);
 	memcpy(data + PERRON_HEADER_SIZE + trace_size, m->data + offset, size);
 	*frame = (struct perron_frame){
-		.data = data, .length = length, .handle = (uint64_t)(uintptr_t)mbuf};
+	    .data = data, .length = length, .handle = (uint64_t)(uintptr_t)mbuf};
 }
 
 static bool message_offer(struct perron_lcore *l, const struct message *m)
@@ -139,12 +139,12 @@ static uint32_t messages_take(struct perron_lcore *l)
 		PERRON_ASSERT(size >= sizeof(head));
 		memcpy(&head, record, sizeof(head));
 		struct message m = {
-			.machine = index,
-			.stream = head.stream,
-			.stamp_ns = head.stamp_ns < l->now_ns ? head.stamp_ns : l->now_ns,
-			.data = record + sizeof(head),
-			.size = size - (uint32_t)sizeof(head),
-			.traced = head.traced,
+		    .machine = index,
+		    .stream = head.stream,
+		    .stamp_ns = head.stamp_ns < l->now_ns ? head.stamp_ns : l->now_ns,
+		    .data = record + sizeof(head),
+		    .size = size - (uint32_t)sizeof(head),
+		    .traced = head.traced,
 		};
 		message_take(l, &m);
 		perron_spsc_pop(l->messages);
@@ -225,8 +225,7 @@ static uint32_t ports_receive(struct perron_lcore *l)
 		return 0;
 	for (uint32_t p = 0; p < l->port_count; p++) {
 		struct perron_lcore_port *port = &l->ports[p];
-		uint32_t count =
-			port->ops->receive(port->port, l->now_ns, mbufs, PERRON_BURST_MAX);
+		uint32_t count = port->ops->receive(port->port, l->now_ns, mbufs, PERRON_BURST_MAX);
 		for (uint32_t i = 0; i < count; i++)
 			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], const void *));
 		for (uint32_t i = 0; i < count; i++)
@@ -243,18 +242,18 @@ static void frame_trace(struct perron_lcore *l, const struct perron_machine *mac
 			const struct perron_frame *frame)
 {
 	const struct perron_packet *packet =
-		perron_packet_of((struct rte_mbuf *)(uintptr_t)frame->handle);
+	    perron_packet_of((struct rte_mbuf *)(uintptr_t)frame->handle);
 	uint64_t received_ns = packet->received_ns;
 
 	if (!perron_packet_is_traced(frame->data, frame->length))
 		return;
-	/* What comes from a machine here was received when this turn began, but not before it left. */
+	/* From a machine here: received when this turn began, but not before it left. */
 	if (packet->local && received_ns < l->now_ns)
 		received_ns = l->now_ns;
 	struct perron_trace_record record = {
-		.peer = machine->id,
-		.received_ns = received_ns + l->view->clock_offset_ns,
-		.step_ns = (uint32_t)(perron_clock_now_ns() - received_ns),
+	    .peer = machine->id,
+	    .received_ns = received_ns + l->view->clock_offset_ns,
+	    .step_ns = (uint32_t)(perron_clock_now_ns() - received_ns),
 	};
 	perron_trace_add(frame->data, &record);
 }
@@ -285,11 +284,11 @@ static void burst_add(struct perron_machine *machine, struct rte_mbuf *mbuf)
 	struct perron_frame *frame = &machine->burst[machine->burst_count++];
 
 	*frame = (struct perron_frame){
-		.data = rte_pktmbuf_mtod(mbuf, uint8_t *),
-		.length = rte_pktmbuf_data_len(mbuf),
-		.class = packet->class,
-		.from = packet->peer,
-		.handle = (uint64_t)(uintptr_t)mbuf,
+	    .data = rte_pktmbuf_mtod(mbuf, uint8_t *),
+	    .length = rte_pktmbuf_data_len(mbuf),
+	    .class = packet->class,
+	    .from = packet->peer,
+	    .handle = (uint64_t)(uintptr_t)mbuf,
 	};
 	packet->slot = (uint8_t)machine->burst_count;
 }
@@ -312,7 +311,7 @@ static void burst_step(struct perron_lcore *l, struct perron_queue *queue, uint3
 	perron_count(&l->counters.stepped, count);
 }
 
-/* What waits, most urgent first; frames that this makes for machines here wait for the next turn. */
+/* What waits, most urgent first; what that makes for machines here waits for the next turn. */
 static uint32_t classes_step(struct perron_lcore *l)
 {
 	uint32_t waiting[PERRON_CLASS_COUNT];
@@ -401,8 +400,7 @@ bool perron_lcore_turn(struct perron_lcore *l)
 	housekeeping_watch(l);
 	l->view = NULL;
 	rcu_quiescent_state();
-	atomic_store_explicit(&l->beat,
-			      atomic_load_explicit(&l->beat, memory_order_relaxed) + 1,
+	atomic_store_explicit(&l->beat, atomic_load_explicit(&l->beat, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 	return work > 0;
 }

@@ -16,8 +16,8 @@ struct perron_machine_ops {
 	int (*command)(void *self, uint64_t now_ns, const void *record, uint32_t size,
 		       struct perron_effects *out);
 	/*
-	 * A message of a sensor here, as `count` frames (ft/relay.h, perron_relay_offer). True: taken.
-	 * NULL: the machine has no sensors.
+	 * A message of a sensor here, as `count` frames (ft/relay.h, perron_relay_offer). True:
+	 * taken. NULL: the machine has no sensors.
 	 */
 	bool (*offer)(void *self, uint64_t now_ns, uint32_t stream, uint64_t stamp_ns,
 		      const struct perron_frame *frames, uint32_t count, bool traced,

@@ -1,6 +1,7 @@
 /*
  * The station table: what housekeeping publishes to every lcore. Which machine lives on which
- * lcore, and the difference between station time and overlay time. Immutable once published (runtime/housekeeping/views.h).
+ * lcore, and the difference between station time and overlay time. Immutable once published
+ * (runtime/housekeeping/views.h).
  */
 #ifndef PERRON_RUNTIME_LCORE_PLACES_H
 #define PERRON_RUNTIME_LCORE_PLACES_H
@@ -38,7 +39,7 @@ _Static_assert(PERRON_PLACE_SLOT_COUNT == 256, "places_slot gives 8 bits");
 
 /* Where the machine of that id lives, or NULL. Id 0: the first one. */
 static inline const struct perron_place *perron_places_find(const struct perron_places *p,
-							     uint32_t id)
+							    uint32_t id)
 {
 	if (id == 0)
 		return p->first.id ? &p->first : NULL;

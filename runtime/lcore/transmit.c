@@ -8,8 +8,8 @@
 /* Neighbours learn us anew this often, and when a station starts. */
 #define ANNOUNCE_INTERVAL_NS 10000000000ull
 /* Frames after which a stale neighbour is looked for; a power of two. */
-#define STALE_INTERVAL	     64u
-#define EXCHANGE_BURST	     32u
+#define STALE_INTERVAL 64u
+#define EXCHANGE_BURST 32u
 
 static void mbuf_drop(struct perron_lcore *l, struct rte_mbuf *mbuf, enum perron_drop cause)
 {
@@ -70,8 +70,8 @@ static void local_send(struct perron_lcore *l, struct rte_mbuf *mbuf, uint8_t cl
 	perron_lcore_enqueue(l, mbuf, class, destination);
 }
 
-static void port_push(struct perron_lcore *l, struct perron_lcore_port *port,
-		      struct rte_mbuf *mbuf, uint8_t class)
+static void port_push(struct perron_lcore *l, struct perron_lcore_port *port, struct rte_mbuf *mbuf,
+		      uint8_t class)
 {
 	if (!perron_queue_push(&port->waiting[class], mbuf))
 		mbuf_drop(l, mbuf, PERRON_DROP_PORT_FULL);
@@ -146,8 +146,8 @@ uint32_t perron_lcore_exchange_receive(struct perron_lcore *l)
 	for (uint32_t from = 0; from < l->lcore_count; from++) {
 		if (!l->from[from])
 			continue;
-		uint32_t count = rte_ring_sc_dequeue_burst(l->from[from], (void **)mbufs,
-							   EXCHANGE_BURST, NULL);
+		uint32_t count =
+		    rte_ring_sc_dequeue_burst(l->from[from], (void **)mbufs, EXCHANGE_BURST, NULL);
 		for (uint32_t i = 0; i < count; i++)
 			exchange_take(l, mbufs[i]);
 		total += count;
@@ -169,8 +169,8 @@ static bool class_flush(struct perron_lcore *l, struct perron_lcore_port *port, 
 		for (uint32_t i = 0; i < count; i++)
 			if (perron_packet_of(run[i])->traced)
 				trace_stamp(l, run[i], PERRON_NET_HEADER_SIZE);
-		uint32_t taken = port->ops->transmit(port->port, l->now_ns, class, run,
-						     (uint16_t)count);
+		uint32_t taken =
+		    port->ops->transmit(port->port, l->now_ns, class, run, (uint16_t)count);
 		perron_queue_drop(queue, taken);
 		*sent += taken;
 		if (taken < count)
@@ -205,8 +205,7 @@ static void port_announce(struct perron_lcore *l, struct perron_lcore_port *port
 	if (!mbuf)
 		return;
 	perron_packet_init(mbuf);
-	perron_net_announce(&port->net,
-			    (uint8_t *)rte_pktmbuf_append(mbuf, PERRON_NET_ARP_SIZE));
+	perron_net_announce(&port->net, (uint8_t *)rte_pktmbuf_append(mbuf, PERRON_NET_ARP_SIZE));
 	port_push(l, port, mbuf, PERRON_CLASS_OVERLAY);
 }
 

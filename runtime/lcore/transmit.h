@@ -15,8 +15,8 @@ static inline bool perron_lcore_is_here(const struct perron_lcore *l, struct per
 }
 
 /*
- * Sends an encoded frame, whose mbuf it takes: l->now_ns, `class`, `to`; `destination` is the hop's.
- * What cannot go is dropped and counted (DESTINATION, QUEUE_FULL, UNRESOLVED, PORT_FULL).
+ * Sends an encoded frame, whose mbuf it takes: l->now_ns, `class`, `to`; `destination` is the
+ * hop's. What cannot go is dropped and counted (DESTINATION, QUEUE_FULL, UNRESOLVED, PORT_FULL).
  */
 void perron_lcore_send(struct perron_lcore *l, struct rte_mbuf *mbuf, uint8_t class,
 		       struct perron_endpoint to, uint32_t destination);

@@ -80,12 +80,12 @@ static void time_never_goes_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(a_turn_lasts_until_the_next_begins, begin),
-		cmocka_unit_test_setup(a_turn_over_the_threshold_is_counted, begin),
-		cmocka_unit_test_setup(a_long_turn_without_work_is_a_gap, begin),
-		cmocka_unit_test_setup(sleep_is_no_turn_but_waking_late_is_a_gap, begin),
-		cmocka_unit_test_setup(the_busy_share_is_of_all_time, begin),
-		cmocka_unit_test_setup(time_never_goes_back, begin),
+	    cmocka_unit_test_setup(a_turn_lasts_until_the_next_begins, begin),
+	    cmocka_unit_test_setup(a_turn_over_the_threshold_is_counted, begin),
+	    cmocka_unit_test_setup(a_long_turn_without_work_is_a_gap, begin),
+	    cmocka_unit_test_setup(sleep_is_no_turn_but_waking_late_is_a_gap, begin),
+	    cmocka_unit_test_setup(the_busy_share_is_of_all_time, begin),
+	    cmocka_unit_test_setup(time_never_goes_back, begin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

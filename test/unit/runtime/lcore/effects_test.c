@@ -66,8 +66,8 @@ static void forward_last(struct host_machine *m, const struct perron_frame *in, 
 	input_mbuf = (struct rte_mbuf *)(uintptr_t)in[0].handle;
 	if (hold_first)
 		perron_effects_hold(out, in[0].handle);
-	perron_effects_forward(out, in[0].handle, host_endpoint(HOST_NEIGHBOUR), PERRON_CLASS_NORMAL, &hop,
-			       PERRON_EFFECT_LAST);
+	perron_effects_forward(out, in[0].handle, host_endpoint(HOST_NEIGHBOUR),
+			       PERRON_CLASS_NORMAL, &hop, PERRON_EFFECT_LAST);
 }
 
 static void the_last_forward_rewrites_in_place(void **state)
@@ -143,8 +143,8 @@ static void fan_out(struct host_machine *m, const struct perron_frame *in, uint3
 	(void)count;
 	for (uint32_t i = 0; i < 4; i++) {
 		const struct perron_hop hop = host_hop(50 + i);
-		perron_effects_forward(out, in[0].handle, host_endpoint(HOST_NEIGHBOUR), PERRON_CLASS_NORMAL, &hop,
-				       i == 3 ? PERRON_EFFECT_LAST : 0);
+		perron_effects_forward(out, in[0].handle, host_endpoint(HOST_NEIGHBOUR),
+				       PERRON_CLASS_NORMAL, &hop, i == 3 ? PERRON_EFFECT_LAST : 0);
 	}
 }
 
@@ -160,8 +160,8 @@ static void fan_out_check(uint32_t payload_size)
 							PERRON_HEADER_SIZE + payload_size, bytes);
 		assert_non_null(frame);
 		assert_int_equal(
-			perron_frame_decode(frame, PERRON_HEADER_SIZE + payload_size, &seen),
-			PERRON_DROP_NONE);
+		    perron_frame_decode(frame, PERRON_HEADER_SIZE + payload_size, &seen),
+		    PERRON_DROP_NONE);
 		assert_int_equal(seen.destination, 50 + i);
 	}
 }
@@ -260,18 +260,18 @@ static void an_empty_pool_is_counted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_send_leaves_by_its_class_with_headers_before_it),
-		TEST(an_unknown_neighbour_is_asked_for_and_the_frame_counted),
-		TEST(the_last_forward_rewrites_in_place),
-		TEST(a_held_frame_is_never_rewritten),
-		TEST(holds_are_counted),
-		TEST(a_release_without_hold_fails),
-		TEST(fan_out_copies_where_the_port_takes_no_chains),
-		TEST(fan_out_refers_to_the_payload_where_the_port_can),
-		TEST(traced_frames_are_always_copied),
-		TEST(events_go_to_housekeeping_until_its_ring_is_full),
-		TEST(a_delivery_reaches_the_machines_owner),
-		TEST(an_empty_pool_is_counted),
+	    TEST(a_send_leaves_by_its_class_with_headers_before_it),
+	    TEST(an_unknown_neighbour_is_asked_for_and_the_frame_counted),
+	    TEST(the_last_forward_rewrites_in_place),
+	    TEST(a_held_frame_is_never_rewritten),
+	    TEST(holds_are_counted),
+	    TEST(a_release_without_hold_fails),
+	    TEST(fan_out_copies_where_the_port_takes_no_chains),
+	    TEST(fan_out_refers_to_the_payload_where_the_port_can),
+	    TEST(traced_frames_are_always_copied),
+	    TEST(events_go_to_housekeeping_until_its_ring_is_full),
+	    TEST(a_delivery_reaches_the_machines_owner),
+	    TEST(an_empty_pool_is_counted),
 	};
 
 	return cmocka_run_group_tests(tests, host_begin, host_end);

@@ -25,7 +25,7 @@ static void input(void *self, uint64_t now_ns, const struct perron_frame *in, ui
 	(void)now_ns;
 	assert_true(host.step_count < HOST_SENT_MAX);
 	host.steps[host.step_count++] =
-		(struct host_step){.machine = m->index, .class = in[0].class, .count = in_count};
+	    (struct host_step){.machine = m->index, .class = in[0].class, .count = in_count};
 	m->inputs++;
 	m->frames += in_count;
 	if (m->on_input)
@@ -90,12 +90,12 @@ static void deliver(void *self, uint64_t now_ns, uint32_t subscription,
 }
 
 static const struct perron_machine_ops ops = {
-	.input = input,
-	.command = command,
-	.offer = offer,
-	.tick = tick,
-	.deadline_ns = deadline_ns,
-	.deliver = deliver,
+    .input = input,
+    .command = command,
+    .offer = offer,
+    .tick = tick,
+    .deadline_ns = deadline_ns,
+    .deliver = deliver,
 };
 
 static uint16_t port_receive(void *port, uint64_t now_ns, struct rte_mbuf **frames, uint16_t count)
@@ -132,17 +132,16 @@ static uint64_t port_deadline_ns(const void *port)
 }
 
 static const struct perron_lcore_port_ops port_ops = {
-	.receive = port_receive,
-	.transmit = port_transmit,
-	.deadline_ns = port_deadline_ns,
+    .receive = port_receive,
+    .transmit = port_transmit,
+    .deadline_ns = port_deadline_ns,
 };
 
 int host_begin(void **state)
 {
-	static char *arguments[] = {"test",	   "--no-huge",	    "--no-pci",
-				    "--no-shconf", "--no-telemetry",
-				    "-m",	   "64",	    "--lcores=0@0",
-				    "--log-level=*:error"};
+	static char *arguments[] = {"test",	   "--no-huge",	     "--no-pci",
+				    "--no-shconf", "--no-telemetry", "-m",
+				    "64",	   "--lcores=0@0",   "--log-level=*:error"};
 
 	(void)state;
 	if (rte_eal_init(sizeof(arguments) / sizeof(arguments[0]), arguments) < 0)
@@ -188,7 +187,7 @@ static void machines_reset(void)
 		host.machines[i].id = i + 1;
 		host.machines[i].deadline_ns = UINT64_MAX;
 		assert_true(perron_places_add(
-			places, (struct perron_place){.id = i + 1, .machine = (uint16_t)i}));
+		    places, (struct perron_place){.id = i + 1, .machine = (uint16_t)i}));
 	}
 	perron_views_publish(&host.places, places);
 }
@@ -196,10 +195,10 @@ static void machines_reset(void)
 static void port_reset(void)
 {
 	const struct perron_net_config config = {
-		.mac = {2, 0, 0, 0, 0, 1},
-		.address = HOST_ADDRESS,
-		.prefix_length = 24,
-		.port_base = HOST_PORT_BASE,
+	    .mac = {2, 0, 0, 0, 0, 1},
+	    .address = HOST_ADDRESS,
+	    .prefix_length = 24,
+	    .port_base = HOST_PORT_BASE,
 	};
 	static const uint8_t neighbour[PERRON_NET_MAC_SIZE] = {2, 0, 0, 0, 0, 2};
 
@@ -237,10 +236,10 @@ int host_reset(void **state)
 	host.l.deadline_ns = UINT64_MAX;
 	host.l.scratch = scratch;
 	host.l.effects = (struct perron_effects){
-		.items = items,
-		.capacity = PERRON_EFFECT_COUNT_MAX,
-		.arena = arena,
-		.arena_size = sizeof(arena),
+	    .items = items,
+	    .capacity = PERRON_EFFECT_COUNT_MAX,
+	    .arena = arena,
+	    .arena_size = sizeof(arena),
 	};
 	perron_duty_init(&host.l.duty, 100000);
 	host.l.view = perron_views_read(&host.places);
@@ -261,22 +260,22 @@ struct rte_mbuf *host_frame(uint32_t index, uint8_t class, uint32_t payload_size
 {
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pool);
 	const struct perron_header header = {
-		.type = PERRON_TYPE_DATA,
-		.class = class,
-		.flags = traced ? PERRON_FLAG_TRACE : 0,
-		.fragment_count = 1,
-		.length = (uint16_t)payload_size,
-		.overlay = HOST_OVERLAY,
-		.source = 99,
-		.destination = index + 1,
-		.stream = 5,
-		.sequence = 1,
+	    .type = PERRON_TYPE_DATA,
+	    .class = class,
+	    .flags = traced ? PERRON_FLAG_TRACE : 0,
+	    .fragment_count = 1,
+	    .length = (uint16_t)payload_size,
+	    .overlay = HOST_OVERLAY,
+	    .source = 99,
+	    .destination = index + 1,
+	    .stream = 5,
+	    .sequence = 1,
 	};
 
 	assert_non_null(mbuf);
 	perron_packet_init(mbuf);
-	uint8_t *data = (uint8_t *)rte_pktmbuf_append(
-		mbuf, (uint16_t)(PERRON_HEADER_SIZE + payload_size));
+	uint8_t *data =
+	    (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)(PERRON_HEADER_SIZE + payload_size));
 	memset(data + PERRON_HEADER_SIZE, traced ? 0 : 0x5a, payload_size);
 	perron_frame_encode(data, &header);
 	return mbuf;
@@ -301,13 +300,13 @@ void host_sent_free(void)
 struct perron_hop host_hop(uint32_t destination)
 {
 	return (struct perron_hop){
-		.source = 1,
-		.source_incarnation = 1,
-		.destination = destination,
-		.destination_incarnation = 1,
-		.link_sequence = 11,
-		.link_ack = 12,
-		.class = PERRON_CLASS_NORMAL,
+	    .source = 1,
+	    .source_incarnation = 1,
+	    .destination = destination,
+	    .destination_incarnation = 1,
+	    .link_sequence = 11,
+	    .link_ack = 12,
+	    .class = PERRON_CLASS_NORMAL,
 	};
 }
 

@@ -28,8 +28,8 @@ struct host_machine {
 	void (*on_offer)(struct host_machine *m, const struct perron_frame *frames, uint32_t count,
 			 bool traced, struct perron_effects *out);
 	uint64_t deadline_ns;
-	uint32_t inputs;   /* calls */
-	uint32_t frames;   /* frames in them */
+	uint32_t inputs; /* calls */
+	uint32_t frames; /* frames in them */
 	uint32_t commands;
 	uint32_t ticks;
 	uint32_t offers;

@@ -63,15 +63,15 @@ static void frames_for_nobody_here_are_counted(void **state)
 	assert_int_equal(host.l.counters.drop[PERRON_DROP_DESTINATION], 1);
 }
 
-static void forward_to_second(struct host_machine *m, const struct perron_frame *in,
-			      uint32_t count, struct perron_effects *out)
+static void forward_to_second(struct host_machine *m, const struct perron_frame *in, uint32_t count,
+			      struct perron_effects *out)
 {
 	const struct perron_hop hop = host_hop(2);
 
 	(void)m;
 	for (uint32_t i = 0; i < count; i++)
-		perron_effects_forward(out, in[i].handle, host_endpoint(HOST_ADDRESS), PERRON_CLASS_NORMAL, &hop,
-				       PERRON_EFFECT_LAST);
+		perron_effects_forward(out, in[i].handle, host_endpoint(HOST_ADDRESS),
+				       PERRON_CLASS_NORMAL, &hop, PERRON_EFFECT_LAST);
 }
 
 static void frames_to_a_machine_here_never_touch_a_port(void **state)
@@ -119,7 +119,7 @@ static void machines_are_ticked_when_they_asked(void **state)
 static void message_push(const void *data, uint32_t size, bool traced)
 {
 	const struct perron_lcore_message head = {
-		.stamp_ns = perron_clock_now_ns(), .stream = 5, .traced = traced};
+	    .stamp_ns = perron_clock_now_ns(), .stream = 5, .traced = traced};
 	uint8_t *at = perron_spsc_reserve(host.l.messages, (uint32_t)sizeof(head) + size);
 
 	assert_non_null(at);
@@ -141,22 +141,22 @@ static void take_offer(struct host_machine *m, const struct perron_frame *frames
 	(void)m;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct perron_header header = {
-			.type = PERRON_TYPE_DATA,
-			.class = PERRON_CLASS_NORMAL,
-			.flags = traced ? PERRON_FLAG_TRACE : 0,
-			.fragment_index = (uint8_t)i,
-			.fragment_count = (uint8_t)count,
-			.length = (uint16_t)(frames[i].length - PERRON_HEADER_SIZE),
-			.overlay = HOST_OVERLAY,
-			.stream = 5,
-			.sequence = 1 + i,
+		    .type = PERRON_TYPE_DATA,
+		    .class = PERRON_CLASS_NORMAL,
+		    .flags = traced ? PERRON_FLAG_TRACE : 0,
+		    .fragment_index = (uint8_t)i,
+		    .fragment_count = (uint8_t)count,
+		    .length = (uint16_t)(frames[i].length - PERRON_HEADER_SIZE),
+		    .overlay = HOST_OVERLAY,
+		    .stream = 5,
+		    .sequence = 1 + i,
 		};
 		assert_true(frames[i].length <= PERRON_FRAME_SIZE_MAX);
 		memcpy(gathered + gathered_size, frames[i].data + skip, frames[i].length - skip);
 		gathered_size += frames[i].length - skip;
 		perron_frame_encode(frames[i].data, &header);
-		perron_effects_forward(out, frames[i].handle, host_endpoint(HOST_NEIGHBOUR), PERRON_CLASS_NORMAL, &hop,
-				       0);
+		perron_effects_forward(out, frames[i].handle, host_endpoint(HOST_NEIGHBOUR),
+				       PERRON_CLASS_NORMAL, &hop, 0);
 	}
 }
 
@@ -199,7 +199,7 @@ static void a_traced_message_leaves_with_its_origins_record(void **state)
 	perron_lcore_turn(&host.l);
 	assert_int_equal(host.sent_count, 1);
 	const uint8_t *frame =
-		rte_pktmbuf_mtod_offset(host.sent[0], const uint8_t *, PERRON_NET_HEADER_SIZE);
+	    rte_pktmbuf_mtod_offset(host.sent[0], const uint8_t *, PERRON_NET_HEADER_SIZE);
 	assert_int_equal(perron_trace_count(frame), 1);
 	perron_trace_read(frame, 0, &record);
 	assert_int_equal(record.peer, 1);
@@ -296,7 +296,7 @@ static void a_source_is_asked_when_it_is_due(void **state)
 {
 	uint32_t calls = 0;
 	struct perron_lcore_source source = {
-		.make = source_make, .context = &calls, .machine = 2, .stream = 5};
+	    .make = source_make, .context = &calls, .machine = 2, .stream = 5};
 
 	(void)state;
 	host.l.sources = &source;
@@ -327,23 +327,23 @@ static void a_housekeeping_that_stops_is_noticed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(classes_are_stepped_in_strict_order),
-		TEST(a_flood_of_normal_frames_does_not_delay_an_alarm),
-		TEST(a_machine_is_called_once_a_burst),
-		TEST(a_full_class_queue_is_counted),
-		TEST(frames_for_nobody_here_are_counted),
-		TEST(frames_to_a_machine_here_never_touch_a_port),
-		TEST(commands_are_bounded_a_turn),
-		TEST(machines_are_ticked_when_they_asked),
-		TEST(a_long_message_becomes_frames_that_give_it_back),
-		TEST(a_refused_message_is_counted_and_freed),
-		TEST(a_traced_message_leaves_with_its_origins_record),
-		TEST(each_hop_adds_a_record),
-		TEST(a_short_frame_that_claims_a_trace_is_left_alone),
-		TEST(a_port_serves_classes_in_strict_order),
-		TEST(what_a_full_port_does_not_take_waits_before_lower_classes),
-		TEST(a_source_is_asked_when_it_is_due),
-		TEST(a_housekeeping_that_stops_is_noticed),
+	    TEST(classes_are_stepped_in_strict_order),
+	    TEST(a_flood_of_normal_frames_does_not_delay_an_alarm),
+	    TEST(a_machine_is_called_once_a_burst),
+	    TEST(a_full_class_queue_is_counted),
+	    TEST(frames_for_nobody_here_are_counted),
+	    TEST(frames_to_a_machine_here_never_touch_a_port),
+	    TEST(commands_are_bounded_a_turn),
+	    TEST(machines_are_ticked_when_they_asked),
+	    TEST(a_long_message_becomes_frames_that_give_it_back),
+	    TEST(a_refused_message_is_counted_and_freed),
+	    TEST(a_traced_message_leaves_with_its_origins_record),
+	    TEST(each_hop_adds_a_record),
+	    TEST(a_short_frame_that_claims_a_trace_is_left_alone),
+	    TEST(a_port_serves_classes_in_strict_order),
+	    TEST(what_a_full_port_does_not_take_waits_before_lower_classes),
+	    TEST(a_source_is_asked_when_it_is_due),
+	    TEST(a_housekeeping_that_stops_is_noticed),
 	};
 
 	return cmocka_run_group_tests(tests, host_begin, host_end);

@@ -6,7 +6,7 @@
 
 #include "test/unit/support.h"
 
-#define SIZE 256u
+#define SIZE	       256u
 #define THREAD_RECORDS 200000u
 
 static struct perron_spsc *ring;
@@ -161,14 +161,14 @@ static void two_threads_lose_and_tear_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(an_empty_ring_gives_nothing, begin, end),
-		cmocka_unit_test_setup_teardown(records_come_out_in_order_and_whole, begin, end),
-		cmocka_unit_test_setup_teardown(a_reserved_record_is_not_there_before_commit, begin,
-						end),
-		cmocka_unit_test_setup_teardown(a_full_ring_refuses_and_counts, begin, end),
-		cmocka_unit_test_setup_teardown(what_can_never_fit_is_refused, begin, end),
-		cmocka_unit_test_setup_teardown(records_never_wrap, begin, end),
-		cmocka_unit_test_setup_teardown(two_threads_lose_and_tear_nothing, begin, end),
+	    cmocka_unit_test_setup_teardown(an_empty_ring_gives_nothing, begin, end),
+	    cmocka_unit_test_setup_teardown(records_come_out_in_order_and_whole, begin, end),
+	    cmocka_unit_test_setup_teardown(a_reserved_record_is_not_there_before_commit, begin,
+					    end),
+	    cmocka_unit_test_setup_teardown(a_full_ring_refuses_and_counts, begin, end),
+	    cmocka_unit_test_setup_teardown(what_can_never_fit_is_refused, begin, end),
+	    cmocka_unit_test_setup_teardown(records_never_wrap, begin, end),
+	    cmocka_unit_test_setup_teardown(two_threads_lose_and_tear_nothing, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
