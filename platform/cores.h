@@ -29,7 +29,7 @@ struct perron_cores {
 	struct perron_core_set
 	    isolated; /* from the scheduler (isolcpus=domain, cpuset partitions) */
 	struct perron_core_set nohz_full; /* without the tick */
-	struct perron_core_set allowed;	  /* online, and in this process's affinity or isolated */
+	struct perron_core_set allowed;	  /* online, and in our affinity or isolated */
 };
 
 /* How a lcore waits. */
@@ -59,7 +59,7 @@ struct perron_cores_choice {
 	uint16_t lcores[PERRON_CORE_LCORE_MAX];
 	enum perron_idle idle; /* never AUTO */
 	bool shared;	       /* housekeeping and a lcore are on one core */
-	char why[160];	       /* one line for people: what was chosen and what speaks against it */
+	char why[160];	       /* one line: the choice, and what is against it */
 };
 
 bool perron_core_set_has(const struct perron_core_set *set, uint32_t core);

@@ -33,7 +33,7 @@ struct perron_hugepages {
 };
 
 enum perron_hugepages_policy {
-	PERRON_HUGEPAGES_AUTO,	   /* use them if they are there, else do without and say so */
+	PERRON_HUGEPAGES_AUTO,	   /* use them if there, else do without and say so */
 	PERRON_HUGEPAGES_NO,	   /* do without */
 	PERRON_HUGEPAGES_REQUIRED, /* use them or refuse */
 };

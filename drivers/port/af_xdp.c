@@ -60,7 +60,16 @@ static int open_port(struct perron_port *port, char *error, size_t error_size)
 	    .tx_descriptor_count = RING_SIZE,
 	};
 	snprintf(port->device_name, sizeof(port->device_name), "net_af_xdp%u", port->config->index);
-	return perron_port_device_open(port, &wish, error, error_size);
+	int result = perron_port_device_open(port, &wish, error, error_size);
+	if (result && result != -ENODEV)
+		snprintf(
+		    error, error_size,
+		    "port %u (af_xdp): cannot have queue %d of %s: another program has it; see: "
+		    "ip link show %s",
+		    port->config->index, (int)perron_port_option_number(port->config, "queue"),
+		    perron_port_option_text(port->config, "interface"),
+		    perron_port_option_text(port->config, "interface"));
+	return result;
 }
 
 const struct perron_port_api perron_port_af_xdp = {

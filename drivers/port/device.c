@@ -94,8 +94,10 @@ static int start(struct perron_port *port, const struct perron_port_device_wish 
 		 size_t error_size)
 {
 	int result = rte_eth_dev_start(port->device_id);
-	if (result && wish->start_may_fail)
+	if (result && wish->start_may_fail) {
+		atomic_store_explicit(&port->start_failed, true, memory_order_relaxed);
 		return 0;
+	}
 	if (result)
 		return fail(port, "cannot be started", result, error, error_size);
 	/* Not every device knows the question; those are not promiscuous anyway. */

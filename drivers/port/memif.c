@@ -15,15 +15,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <rte_alarm.h>
+#include <rte_eal.h>
 #include <rte_ethdev.h>
 
 #include "drivers/port/driver.h"
 
-#define PATH_SIZE	       108 /* sun_path */
-#define UPKEEP_INTERVAL_NS_MIN 100000000ull
-#define UPKEEP_INTERVAL_NS_MAX 1000000000ull
-/* Longer than any turn of a lcore that is not stopped. */
-#define QUIET_NS 1000000
+#define PATH_SIZE 108 /* sun_path */
+/* Between two looks for a server that is not there. */
+#define ABSENT_RETRY_NS 100000000ull
+/* What connecting may take before it is tried anew. */
+#define HANDSHAKE_NS  1000000000ull
+#define CLOSE_WAIT_MS 1000
 
 enum role { ROLE_SERVER, ROLE_CLIENT };
 
@@ -156,6 +159,12 @@ static uint32_t buffer_count(const struct perron_port_config *config)
 
 static int open_port(struct perron_port *port, char *error, size_t error_size)
 {
+	if (perron_port_option_number(port->config, "zero_copy") && !rte_eal_has_hugepages()) {
+		snprintf(error, error_size,
+			 "port %u (memif): zero_copy needs huge pages; give some, or zero_copy: no",
+			 port->config->index);
+		return -ENOTSUP;
+	}
 	uint16_t size = (uint16_t)(1u << perron_port_option_number(port->config, "ring"));
 	struct perron_port_device_wish wish = {
 	    .rx_queue_count = queue_count(port->config),
@@ -165,7 +174,6 @@ static int open_port(struct perron_port *port, char *error, size_t error_size)
 	    .start_may_fail = is_client(port->config),
 	};
 	snprintf(port->device_name, sizeof(port->device_name), "net_memif%u", port->config->index);
-	port->upkeep_interval_ns = UPKEEP_INTERVAL_NS_MIN;
 	port->upkeep_next_ns = 0;
 	int result = perron_port_device_open(port, &wish, error, error_size);
 	atomic_store_explicit(&port->live, false, memory_order_release);
@@ -178,43 +186,82 @@ static void live_set(struct perron_port *port, bool live)
 	atomic_store_explicit(&port->live, live, memory_order_release);
 }
 
-/* Starts a client's port again, once somebody listens. */
-static void reconnect(struct perron_port *port)
+/*
+ * Connecting and disconnecting happen on the EAL's interrupt thread, without a lock: what stops or
+ * starts the port must run there too, as an alarm.
+ */
+static void interrupt_restart(void *context)
 {
-	struct timespec pause = {0, QUIET_NS};
-	if (!is_listened_at(perron_port_option_text(port->config, "socket")))
-		return;
-	nanosleep(&pause, NULL);
+	struct perron_port *port = context;
 	(void)rte_eth_dev_stop(port->device_id);
-	(void)rte_eth_dev_start(port->device_id);
+	int result = rte_eth_dev_start(port->device_id);
+	atomic_store_explicit(&port->start_failed, result != 0, memory_order_relaxed);
+	/* Pairs with the load in upkeep. */
+	atomic_store_explicit(&port->upkeep_pending, false, memory_order_release);
+}
+
+static void interrupt_stop(void *context)
+{
+	struct perron_port *port = context;
+	(void)rte_eth_dev_stop(port->device_id);
+	/* Pairs with the load in close_port. */
+	atomic_store_explicit(&port->upkeep_pending, false, memory_order_release);
+}
+
+static bool on_interrupt_thread(struct perron_port *port, rte_eal_alarm_callback function)
+{
+	atomic_store_explicit(&port->upkeep_pending, true, memory_order_relaxed);
+	if (rte_eal_alarm_set(1, function, port) == 0)
+		return true;
+	atomic_store_explicit(&port->upkeep_pending, false, memory_order_relaxed);
+	return false;
+}
+
+static uint64_t retry_interval_ns(const struct perron_port *port)
+{
+	return atomic_load_explicit(&port->start_failed, memory_order_relaxed) ? ABSENT_RETRY_NS
+									       : HANDSHAKE_NS;
 }
 
 /*
- * The lcore touches the device only while its link is up: the PMD connects on the EAL's interrupt
- * thread, and a burst in that moment would read a ring that is half set up.
+ * The lcore touches the device only while its link is up: a burst while it connects would read a
+ * ring that is half set up. When the link goes down the lcore has ABSENT_RETRY_NS to leave.
  */
 static void upkeep(struct perron_port *port, uint64_t now_ns)
 {
 	struct perron_port_link link = {0};
+	/* Pairs with the stores above. */
+	if (atomic_load_explicit(&port->upkeep_pending, memory_order_acquire))
+		return;
 	perron_port_device_link(port, &link);
 	live_set(port, link.up);
-	if (link.up)
-		port->upkeep_interval_ns = UPKEEP_INTERVAL_NS_MIN;
+	if (link.up || port->upkeep_next_ns == 0)
+		port->upkeep_next_ns = now_ns + retry_interval_ns(port);
 	if (link.up || !is_client(port->config) || now_ns < port->upkeep_next_ns)
 		return;
-	port->upkeep_next_ns = now_ns + port->upkeep_interval_ns;
-	if (port->upkeep_interval_ns < UPKEEP_INTERVAL_NS_MAX)
-		port->upkeep_interval_ns *= 2;
-	reconnect(port);
+	if (!is_listened_at(perron_port_option_text(port->config, "socket"))) {
+		port->upkeep_next_ns = now_ns + ABSENT_RETRY_NS;
+		return;
+	}
+	port->upkeep_next_ns = now_ns + HANDSHAKE_NS;
+	(void)on_interrupt_thread(port, interrupt_restart);
 }
 
 static void close_port(struct perron_port *port)
 {
 	const char *path = perron_port_option_text(port->config, "socket");
-	bool server = !is_client(port->config);
+	struct timespec pause = {0, 1000000};
+	(void)rte_eal_alarm_cancel(interrupt_restart, port);
+	(void)on_interrupt_thread(port, interrupt_stop);
+	for (int i = 0; i < CLOSE_WAIT_MS; i++) {
+		if (!atomic_load_explicit(&port->upkeep_pending, memory_order_acquire))
+			break;
+		nanosleep(&pause, NULL);
+	}
+	(void)rte_eal_alarm_cancel(interrupt_stop, port);
 	perron_port_device_close(port);
 	/* The PMD does so itself when its last port goes; it says nothing if it could not. */
-	if (server && !is_listened_at(path))
+	if (!is_client(port->config) && !is_listened_at(path))
 		(void)unlink(path);
 }
 

@@ -88,7 +88,7 @@ struct perron_port_config {
 	X(IMPAIR_REORDERED, "impair-reordered")                                                \
 	X(IMPAIR_OVERFLOWED, "impair-overflowed") /* more under way than may be held */        \
 	X(IMPAIR_REFUSED, "impair-refused")	  /* the device was full when they were due */ \
-	X(IMPAIR_NO_BUFFER, "impair-no-buffer")	  /* no buffer for a copy */                   \
+	X(IMPAIR_NO_BUFFER, "impair-no-buffer")	  /* for a copy */                             \
 	X(IMPAIR_HELD, "impair-held")		  /* under way now */
 
 enum perron_port_counter {
@@ -172,9 +172,10 @@ struct perron_port {
 	int wake_fd;
 	char device_name[32];
 
-	/* Housekeeping's. */
-	uint64_t upkeep_next_ns;
-	uint64_t upkeep_interval_ns;
+	/* Housekeeping's, and of what it has done on the EAL's interrupt thread (memif). */
+	uint64_t upkeep_next_ns; /* 0: never looked yet */
+	atomic_bool upkeep_pending;
+	atomic_bool start_failed;
 };
 
 /* The constant table of drivers. */
@@ -236,8 +237,8 @@ int perron_port_open(struct perron_port *port, const struct perron_port_config *
 
 /*
  * Looks after the port: lets the lcore use a memif port once its link is up, and a memif client
- * connect again. Housekeeping thread, each turn or every 10 ms; a look at the link, rarely more
- * (connecting blocks for a millisecond or two).
+ * connect again. Housekeeping thread, each turn or every 10 ms; a look at the link, and at
+ * the socket of a server that is not there.
  */
 void perron_port_upkeep(struct perron_port *port, uint64_t now_ns);
 

@@ -58,6 +58,13 @@ text_add(struct text *text, const char *format, ...)
 	text->used += n > 0 ? (size_t)n : 0;
 }
 
+static const char *default_of(const struct perron_option *option)
+{
+	if (!option->default_text)
+		return "";
+	return option->default_text[0] ? option->default_text : "none";
+}
+
 static void driver_help(struct text *text, const struct perron_port_api *api)
 {
 	text_add(text, "%s: %s\n", api->name, api->summary);
@@ -65,10 +72,7 @@ static void driver_help(struct text *text, const struct perron_port_api *api)
 		char expected[PERRON_OPTION_ERROR_SIZE];
 		perron_option_expected(option, expected, sizeof(expected));
 		text_add(text, "  %-12s %s; %s, %s%s\n", option->name, option->help, expected,
-			 option->default_text ? "default " : "required",
-			 option->default_text && !option->default_text[0] ? "none"
-			 : option->default_text				  ? option->default_text
-									  : "");
+			 option->default_text ? "default " : "required", default_of(option));
 	}
 }
 

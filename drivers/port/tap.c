@@ -8,8 +8,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "drivers/port/driver.h"
@@ -21,6 +24,21 @@ static const struct perron_option options[] = {
     {NULL},
 };
 
+/* Makes the interface and lets it go again: opening the device alone shows no missing right. */
+static int interface_try(const char *name)
+{
+	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+	int result = 0;
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	if (ioctl(fd, TUNSETIFF, &request))
+		result = -errno;
+	close(fd);
+	return result;
+}
+
 static int probe(const struct perron_port_config *config, char *error, size_t error_size)
 {
 	const char *name = perron_port_option_text(config, "interface");
@@ -29,15 +47,11 @@ static int probe(const struct perron_port_config *config, char *error, size_t er
 			 "interface %s exists already; choose another name for the tap", name);
 		return -EEXIST;
 	}
-	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-	if (fd < 0) {
-		int result = -errno;
-		snprintf(error, error_size, "tap: /dev/net/tun: %s; run as root, modprobe tun",
-			 strerror(-result));
-		return result;
-	}
-	close(fd);
-	return 0;
+	int result = interface_try(name);
+	if (result)
+		snprintf(error, error_size, "tap: cannot make %s: %s; run as root, modprobe tun",
+			 name, strerror(-result));
+	return result;
 }
 
 static int eal_argument(const struct perron_port_config *config, char *out, size_t out_size)

@@ -98,8 +98,8 @@ enum perron_net_verdict {
 
 struct perron_net_datagram {
 	uint32_t offset;	     /* of the UDP payload in the Ethernet frame; REPLY: 0 */
-	uint32_t size;		     /* of the payload; REPLY: of the Ethernet frame to transmit */
-	uint8_t class;		     /* by the port it came in by; REPLY: PERRON_CLASS_OVERLAY */
+	uint32_t size;		     /* of the payload; REPLY: of the frame to transmit */
+	uint8_t class;		     /* by the port it came in by; REPLY: overlay */
 	struct perron_endpoint from; /* port_base: the sender's port less the class */
 	enum perron_drop cause;	     /* DROPPED: why */
 };

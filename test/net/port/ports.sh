@@ -34,7 +34,7 @@ station()
 	: >"$dir/log"
 	(a 10.9.0.1/24 echo seconds=60 core=0 "$@" >"$dir/log" 2>&1) &
 	pid=$!
-	pids+=($pid)
+	pids+=("$pid")
 	for _ in $(seq 150); do
 		grep -q ready "$dir/log" && return
 		kill -0 $pid 2>/dev/null || break
@@ -88,6 +88,13 @@ for driver in af_packet af_xdp; do
 	stop -TERM
 done
 
+taken() { grep -q "^port_host: port 0 (af_xdp): cannot have queue 0 of v0" "$dir/second"; }
+station driver=af_xdp interface=v0
+(exec ip netns exec $a "$host" 10.9.0.3/24 echo seconds=1 core=$core driver=af_xdp interface=v0 -- \
+	"${eal[@]}" --file-prefix=perron-b-$$) >"$dir/second" 2>&1
+check "af_xdp on a queue that is taken says so" taken
+stop -TERM
+
 # The kernel of the station's own namespace; the lcore sleeps until it is woken.
 for sleep in no yes; do
 	options=(driver=tap interface=perron0)
@@ -121,6 +128,7 @@ check "a memif client may be first" wait $early
 stop -TERM
 
 refused() { answered "${@:2}" >"$dir/refusal" 2>&1 && return 1; cat "$dir/refusal"; grep -q "^port_host: .*$1" "$dir/refusal"; }
+check "zero copy without huge pages is refused" refused "zero_copy needs huge pages" "${memif[@]}" role=client zero_copy=yes
 check "a missing interface is named" refused "interface no-such does not exist" driver=af_packet interface=no-such
 ip -n $b link set v1 down
 check "an interface that is down is named" refused "ip link set v1 up" driver=af_xdp interface=v1
