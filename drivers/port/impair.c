@@ -66,6 +66,7 @@ static void held_publish(struct perron_port *port)
 			 __ATOMIC_RELAXED);
 }
 
+/* Jitter does not overtake: a queue is left from its front alone. */
 static void hold(struct perron_port *port, struct perron_port_impair_queue *queue, uint8_t class,
 		 struct rte_mbuf *frame, uint64_t due_ns)
 {
@@ -75,10 +76,6 @@ static void hold(struct perron_port *port, struct perron_port_impair_queue *queu
 		rte_pktmbuf_free(frame);
 		return;
 	}
-	/* Jitter does not overtake: a frame waits for the one before it. */
-	if (due_ns < queue->last_due_ns)
-		due_ns = queue->last_due_ns;
-	queue->last_due_ns = due_ns;
 	*queue_at(impair, queue, queue->count++) =
 	    (struct perron_port_impair_held){frame, due_ns, class};
 }

@@ -3,9 +3,9 @@
  * of netem, which the machines that this runs on often lack. Fates come from a seed: the n-th frame
  * of a run always has the same one.
  *
- * Frames under way are held in two queues, each in order of its times: those in turn, and those
- * that are to come late. Both are bounded together; what does not fit is lost and counted.
- * Belongs to its port's lcore. Private to drivers/port.
+ * Frames under way are held in two queues, each left in the order it was entered: those in turn,
+ * and those that are to come late. Both are bounded together; what does not fit is lost and
+ * counted. Belongs to its port's lcore. Private to drivers/port.
  */
 #ifndef PERRON_DRIVERS_PORT_IMPAIR_H
 #define PERRON_DRIVERS_PORT_IMPAIR_H
@@ -23,7 +23,6 @@ struct perron_port_impair_queue {
 	struct perron_port_impair_held *held;
 	uint32_t first;
 	uint32_t count;
-	uint64_t last_due_ns;
 };
 
 struct perron_port_impair {

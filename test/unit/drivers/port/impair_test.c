@@ -8,6 +8,7 @@
 #include "test/unit/drivers/port/eal.h"
 
 #define MS UINT64_C(1000000)
+#define S  UINT64_C(1000000000)
 
 static struct perron_option_value options[] = {{.key = "link", .value = "loop"},
 					       {.key = "to", .value = "self"},
@@ -98,6 +99,13 @@ static void test_jitter_keeps_the_order_and_its_bounds(void **state)
 		assert_int_equal(numbers[i], i);
 	}
 	assert_in_range(early, 60, 140);
+	/* Of frames that leave together, each drew its own jitter, and none overtakes. */
+	transmit(S, 0, 1000, 100);
+	for (uint64_t at_ns = S; at_ns <= S + 2 * MS; at_ns += MS / 50)
+		seen += receive(at_ns, numbers + seen);
+	assert_int_equal(seen, 300);
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(numbers[200 + i], 1000 + i);
 	close_port();
 }
 
