@@ -58,7 +58,7 @@ struct perron_options {
 	uint32_t client_id;       /* default 0: drawn at random; else unique in the overlay */
 	uint32_t patience_ms;     /* a subscription that nobody granted fails then; default 5000 */
 	const char *bind_address; /* IPv4; default NULL: the one that routes to the first portal */
-	uint16_t port_base;       /* first of 4 UDP ports in a row; default 0: the first free ones */
+	uint16_t port_base;       /* first of 4 UDP ports in a row; default 0: any free ones */
 	uint16_t subscription_count_max; /* 1 to 64; default 8 */
 	uint32_t window;          /* frames kept per subscription while one is missing: a power
 				     of two, 64 to 16384; default 1024; 1.5 kB each */

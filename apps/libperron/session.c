@@ -108,7 +108,7 @@ void perron_session_apply(struct perron *p)
 			frame_queue(p, buffer, e->size);
 			break;
 		default:
-			PERRON_ASSERT(!"an effect that no client has");
+			PERRON_ASSERT(e->kind == PERRON_EFFECT_SEND); /* none other is a client's */
 		}
 	}
 	perron_effects_reset(&p->effects);
@@ -135,7 +135,7 @@ static int class_receive(struct perron *p, enum perron_class class)
 		buffer->received_ns = slots[i].received_ns;
 		frames[i] = (struct perron_frame){.data = slots[i].data,
 						  .length = slots[i].length,
-						  .class = class,
+						  .class = (uint8_t)class,
 						  .from = slots[i].from,
 						  .handle = buffers[i]};
 		if (frames[i].length > PERRON_BUFFER_SIZE)

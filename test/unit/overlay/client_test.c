@@ -591,6 +591,20 @@ static void test_moves_on_from_a_lost_peer_and_resumes(void **state)
 	assert_int_equal(info(w).lost, 0);
 }
 
+static void test_does_not_ask_the_lost_one_again(void **state)
+{
+	struct world *w = *state;
+	struct perron_subscribe_reply m = {.verdict = PERRON_VERDICT_REDIRECT,
+					   .redirect = portals[1]};
+
+	assert_int_equal(subscribe(w), 0);
+	m.nonce = request_to(w, 1).nonce;
+	reply_give(w, 1, &m);
+	answer(w, 2, request_to(w, 2).nonce, PERRON_VERDICT_OK, 500);
+	pass(w, w->cfg.lost_ns);
+	(void)request_to(w, 3); /* though it was 2's turn */
+}
+
 static void test_data_is_a_sign_of_life(void **state)
 {
 	struct world *w = *state;
@@ -1165,6 +1179,7 @@ int main(void)
 		T(stands_while_frames_come_whatever_renewals_say),
 		T(renews_with_the_sequence_it_expects),
 		T(moves_on_from_a_lost_peer_and_resumes),
+		T(does_not_ask_the_lost_one_again),
 		T(data_is_a_sign_of_life),
 		T(counts_what_a_new_peer_no_longer_has),
 		T(delivers_in_order_once_each),
