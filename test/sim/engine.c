@@ -26,6 +26,7 @@ void sim_init(struct sim *s, uint64_t seed, uint32_t node_count, uint32_t statio
 	memset(s, 0, sizeof(*s));
 	s->seed = seed;
 	s->step_max = UINT64_MAX;
+	s->record_count_max = UINT32_MAX;
 	s->digest = UINT64_C(0xcbf29ce484222325);
 	s->hooks = hooks;
 	s->world = world;
@@ -396,8 +397,12 @@ static void record_hand_over(struct sim *s, uint32_t node, uint32_t plane,
 			     const struct perron_effect *e)
 {
 	struct sim_plane *p = &s->nodes[node].planes[plane];
-	uint32_t slot = sim_pool_take(&s->pool);
 
+	if (p->records.count >= s->record_count_max) {
+		s->records_refused++;
+		return;
+	}
+	uint32_t slot = sim_pool_take(&s->pool);
 	PERRON_ASSERT(e->size <= SIM_SLOT_SIZE && p->ops);
 	struct sim_slot *t = &s->pool.slots[slot];
 	memcpy(sim_pool_data(&s->pool, slot), e->data, e->size);

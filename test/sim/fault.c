@@ -53,7 +53,7 @@ void station_restart(struct world *w, uint32_t station)
 	}
 }
 
-/* At once, or between two of the effects to come; all of a station, or one of its peers. */
+/* At once, or between two of the effects to come, or in order: after it has taken its leave. */
 static void crash_strike(struct world *w, uint32_t station, bool in_order)
 {
 	const struct sim_station *s = &w->sim.stations[station];
@@ -102,6 +102,8 @@ void fault_strike(struct world *w)
 	uint32_t sum = p->partition_weight + p->crash_weight + p->stall_weight + p->leave_weight;
 	uint32_t station = (uint32_t)below(w, p->station_count);
 
+	if (p->root_is_weak && below(w, 2))
+		station = w->sim.nodes[below(w, p->portal_count)].station;
 	if (w->healed_at_ns || !sum)
 		return;
 	fault_next(w);

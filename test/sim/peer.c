@@ -120,6 +120,17 @@ static void *lines_alloc(size_t size)
 	return at;
 }
 
+/* Anything, and now and then so that the numbers that a link takes from it wrap during the run. */
+uint64_t clock_draw(struct world *w)
+{
+	uint64_t wrap_ns = (UINT64_C(1) << 42) * perron_random_between(&w->random, 1, 3);
+	uint64_t before_ns = perron_random_below(&w->random, w->plan.until_ns);
+
+	if (perron_random_chance(&w->random, 100000))
+		return wrap_ns - before_ns;
+	return perron_random_below(&w->random, 1000000) * SIM_MS;
+}
+
 /* One to three peers a station, in the order of their numbers. */
 static void stations_fill(struct world *w)
 {
@@ -136,7 +147,7 @@ static void stations_fill(struct world *w)
 		struct sim_station *s = &w->sim.stations[station];
 		s->node_first = node;
 		s->node_count = count;
-		s->clock_base_ns = perron_random_below(&w->random, 1000000) * SIM_MS;
+		s->clock_base_ns = clock_draw(w);
 		s->drift_ppm = (int64_t)perron_random_below(&w->random, 401) - 200;
 		for (uint32_t i = 0; i < count; i++, node++)
 			w->sim.nodes[node] = (struct sim_node){

@@ -94,7 +94,10 @@ static void trouble_draw(struct world *w)
 		     w->options.profile == WORLD_PROFILE_ALL;
 	p->crash = w->options.profile == WORLD_PROFILE_CRASH ||
 		   w->options.profile == WORLD_PROFILE_ALL;
+	if (chance(w, 20))
+		strikes *= 4;
 	p->fault_interval_ns = p->heal_ns / strikes;
+	p->root_is_weak = chance(w, 25);
 	p->partition_weight = chance(w, 60) ? (uint32_t)between(w, 1, 10) : 0;
 	p->crash_weight = chance(w, 80) ? (uint32_t)between(w, 1, 20) : 0;
 	p->stall_weight = chance(w, 60) ? (uint32_t)between(w, 1, 20) : 0;
@@ -144,6 +147,11 @@ static void bounds_draw(struct world *w)
 	bool small = p->small_bounds;
 	uint32_t paths = 3 * p->sensor_count + 4;
 
+	w->sim.record_count_max = small ? (uint32_t)between(w, 3, 24) : UINT32_MAX;
+	if (small && chance(w, 50)) {
+		w->sim.effects.capacity = (uint32_t)between(w, 300, PERRON_EFFECT_COUNT_MAX);
+		w->sim.effects.arena_size = (uint32_t)between(w, 12, 64) * 1024;
+	}
 	p->relay.overlay = WORLD_OVERLAY_ID;
 	p->relay.link_count_max = PERRON_NEIGHBOUR_COUNT_MAX;
 	p->relay.branch_count_max = small ? 3 : 32;

@@ -180,6 +180,8 @@ struct sim {
 	struct sim_net net;
 	uint64_t turn_ns_max;      /* from a frame's arrival to the turn that takes it */
 	uint64_t hand_over_ns_max; /* between the planes */
+	uint32_t record_count_max; /* in the queue between two planes: a full ring refuses */
+	uint64_t records_refused;
 	struct perron_effects effects;
 	uint32_t step_slots[PERRON_FRAGMENT_COUNT_MAX + PERRON_BURST_MAX]; /* given to the machine */
 	uint32_t step_slot_count;

@@ -96,11 +96,23 @@ void stream_deliver(struct sim *sim, uint32_t node, uint32_t slot, uint32_t subs
 	w->delivered++;
 }
 
-static void books_check(struct world *w, uint32_t client, const struct world_subscription *u,
+/* Where a subscription began stands: or frames could be passed over by beginning anew. */
+static void start_check(struct world *w, uint32_t client, struct world_subscription *u,
+			const struct perron_subscription_info *info)
+{
+	if (u->start && info->start != u->start)
+		sim_violation(&w->sim,
+			      "start: client %u %s began at %" PRIu64 ", says now %" PRIu64,
+			      client + 1, w->sensors[u->sensor].name, u->start, info->start);
+	u->start = info->start;
+}
+
+static void books_check(struct world *w, uint32_t client, struct world_subscription *u,
 			const struct perron_subscription_info *info)
 {
 	const char *name = u->sensor == NO_SENSOR ? "?" : w->sensors[u->sensor].name;
 
+	start_check(w, client, u, info);
 	if (info->delivered != u->delivered)
 		sim_violation(&w->sim, "books: client %u %s counts %" PRIu64 " delivered of %" PRIu64,
 			      client + 1, name, info->delivered, u->delivered);
@@ -145,7 +157,7 @@ uint32_t stream_missing(struct world *w, char *text, uint32_t size)
 	for (uint32_t c = 0; c < w->plan.client_count && !w->plan.small_bounds; c++) {
 		for (uint32_t i = 0; i < WORLD_SUBSCRIPTION_MAX; i++) {
 			const struct world_subscription *u = &w->clients[c].subscriptions[i];
-			if (!u->used || u->sensor == NO_SENSOR)
+			if (!u->used || u->sensor == NO_SENSOR || u->bounded)
 				continue;
 			perron_client_info(w->clients[c].client, i, &info);
 			if (info.state == PERRON_SUBSCRIPTION_ACTIVE || missing++ || !text)
@@ -161,13 +173,28 @@ uint32_t stream_missing(struct world *w, char *text, uint32_t size)
 	return missing;
 }
 
+void stream_note_converged(struct world *w)
+{
+	struct perron_subscription_info info;
+
+	for (uint32_t c = 0; c < w->plan.client_count; c++) {
+		for (uint32_t i = 0; i < WORLD_SUBSCRIPTION_MAX; i++) {
+			struct world_subscription *u = &w->clients[c].subscriptions[i];
+			if (!u->used)
+				continue;
+			perron_client_info(w->clients[c].client, i, &info);
+			u->lost_then = info.lost;
+		}
+	}
+}
+
 /* When the sensors stop: every subscription has had something since the overlay had converged. */
 void stream_check_delivering(struct world *w)
 {
 	for (uint32_t c = 0; c < w->plan.client_count && !w->plan.small_bounds; c++) {
 		for (uint32_t i = 0; i < WORLD_SUBSCRIPTION_MAX; i++) {
 			const struct world_subscription *u = &w->clients[c].subscriptions[i];
-			if (!u->used || u->sensor == NO_SENSOR ||
+			if (!u->used || u->sensor == NO_SENSOR || u->bounded ||
 			    u->delivered_at_ns >= w->plan.converged_ns ||
 			    u->since_ns + SIM_S > w->plan.converged_ns)
 				continue;
@@ -188,6 +215,10 @@ static void tail_check(struct world *w, uint32_t client, uint32_t subscription)
 	if (u->sensor == NO_SENSOR || info.state != PERRON_SUBSCRIPTION_ACTIVE || !info.start)
 		return;
 	const struct world_sensor *s = &w->sensors[u->sensor];
+	if (info.lost > u->lost_then)
+		sim_violation(&w->sim,
+			      "lost: client %u %s lost %" PRIu64 " when all was well again",
+			      client + 1, s->name, info.lost - u->lost_then);
 	uint64_t last = s->record_count ? s->records[s->record_count - 1].sequence : 0;
 	if (last >= info.start && info.expected <= last)
 		sim_violation(&w->sim,

@@ -127,6 +127,7 @@ static void world_event(struct sim *s, const struct sim_event *e)
 		return;
 	case WORLD_EVENT_CONVERGED:
 		world_converged(w, "not converged in time");
+		stream_note_converged(w);
 		return;
 	case WORLD_EVENT_QUIET:
 		world_converged(w, "converged, and then lost again");
@@ -205,9 +206,9 @@ static void world_print(const struct world *w, FILE *out)
 	(void)fprintf(out,
 		      "run: frames sent %" PRIu64 ", lost %" PRIu64 ", to nobody %" PRIu64
 		      ", delivered %" PRIu64 ", crashes %" PRIu64 ", refused commands %" PRIu64
-		      ", slots at most %u\n",
+		      ", slots at most %u, records refused %" PRIu64 "\n",
 		      s->frames_sent, s->frames_lost, s->frames_nowhere, w->delivered, w->crashes,
-		      w->command_errors, s->pool.used_max);
+		      w->command_errors, s->pool.used_max, s->records_refused);
 	(void)fprintf(out, "run: all joined first at %.3f s, healed at %.3f s, converged at %.3f s\n",
 		      (double)w->full_at_ns / 1e9, (double)w->healed_at_ns / 1e9,
 		      (double)w->joined_at_ns / 1e9);

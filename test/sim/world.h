@@ -95,6 +95,7 @@ struct world_plan {
 	uint32_t crash_weight;
 	uint32_t stall_weight;
 	uint32_t leave_weight;
+	bool root_is_weak; /* what strikes, strikes the root cell every other time */
 	uint64_t partition_ns_max;
 	uint64_t dead_ns_max;
 	uint64_t stall_ns_max;
@@ -160,13 +161,16 @@ struct world_sensor {
 /* A subscription as the host saw it. */
 struct world_subscription {
 	bool used;
+	bool bounded; /* by a latency that may be refused */
 	uint32_t sensor; /* index; UINT32_MAX: one that does not exist */
 	uint8_t class;
-	uint64_t last; /* sequence delivered last; 0: none yet */
+	uint64_t start; /* first sequence, as the client says; 0: not known yet */
+	uint64_t last;  /* sequence delivered last; 0: none yet */
 	uint64_t delivered;
 	uint64_t missed; /* accepted, between deliveries, and never delivered */
 	uint64_t delivered_at_ns;
 	uint64_t since_ns;
+	uint64_t lost_then; /* what the client had counted lost when all had converged */
 };
 
 struct world_client {
@@ -216,6 +220,7 @@ void plan_draw(struct world *w);
 void plan_print(const struct world *w, FILE *out);
 
 /* peer.c */
+uint64_t clock_draw(struct world *w);
 void peers_make(struct world *w);
 void peers_free(struct world *w);
 void peer_start(struct world *w, uint32_t node);
@@ -257,6 +262,7 @@ uint32_t tree_missing(struct world *w, char *text, uint32_t size);
 void stream_deliver(struct sim *s, uint32_t node, uint32_t slot, uint32_t subscription);
 void stream_check_client(struct world *w, uint32_t node);
 uint32_t stream_missing(struct world *w, char *text, uint32_t size);
+void stream_note_converged(struct world *w);
 void stream_check_delivering(struct world *w);
 void stream_check_end(struct world *w);
 
