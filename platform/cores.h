@@ -3,7 +3,7 @@
  *
  * By default housekeeping gets the first core that is not isolated, lcores the isolated ones; where
  * none is isolated the last of the allowed cores becomes the only lcore, and it backs off instead
- * of spinning (DESIGN.md: spin on isolated cores, backoff elsewhere).
+ * of spinning (spin on isolated cores, back-off elsewhere).
  *
  * Reads /sys and the calling thread's affinity; keeps nothing. Any thread.
  */

@@ -1,7 +1,7 @@
 /*
  * The boot plan of memory: every object of a station by name, size and number, added up before
  * anything is allocated, printed, then sealed. After the seal nothing may be added: memory of a
- * station is fixed (STYLE.md 15). Housekeeping thread; the seal may be read by any.
+ * station is fixed. Housekeeping thread; the seal may be read by any.
  */
 #ifndef PERRON_PLATFORM_MEMORY_H
 #define PERRON_PLATFORM_MEMORY_H

@@ -1,5 +1,5 @@
 /*
- * perrond: one station (DESIGN.md). Reads a descriptor, composes the station that it describes, and
+ * perrond: one station. Reads a descriptor, composes the station that it describes, and
  * turns until it is told to stop.
  *
  *	perrond [EAL arguments] -- --config FILE

@@ -1,6 +1,6 @@
 /*
  * A lcore: a pinned thread that polls its ports and runs each frame to completion, for many
- * machines (DESIGN.md, two planes; STYLE.md rule 8). This is the struct that its parts share:
+ * machines (docs/architecture.md, two planes). This is the struct that its parts share:
  *
  *	loop.c      the turn
  *	effects.c   what machines want done

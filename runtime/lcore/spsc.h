@@ -1,7 +1,7 @@
 /*
  * A ring of records of varying size, from one producer to one consumer, without locks.
  *
- * It carries commands and sensors' messages to a lcore and events back (DESIGN.md, two planes). A
+ * It carries commands and sensors' messages to a lcore and events back (docs/architecture.md, two planes). A
  * record is written in place: reserve, fill, commit; and read in place: peek, use, pop. What finds
  * no room is refused and counted; nobody ever spins. Records are contiguous: one that would wrap
  * begins anew at the ring's start, behind a filler.
