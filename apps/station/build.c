@@ -618,7 +618,8 @@ static uint32_t peer_index_of(const struct perron_station *s, uint32_t id)
 	for (uint32_t i = 0; i < s->peer_count; i++)
 		if (s->peers[i].id == id)
 			return i;
-	PERRON_ASSERT(!"the peer of a sensor is here, as was checked");
+	/* check.c has seen that it is here. */
+	PERRON_ASSERT(false);
 	return 0;
 }
 

@@ -120,6 +120,7 @@ struct perron_station {
 	struct perron_memory_plan plan;
 	struct perron_hugepages_plan pages;
 	bool eal_is_up;
+	bool is_reader; /* registered with liburcu */
 	struct station_memory memory;
 	struct rte_mempool *pools[PERRON_LCORE_COUNT_MAX];
 	struct perron_port ports[PERRON_DESCRIPTOR_PORT_MAX];

@@ -178,6 +178,7 @@ static int station_raise(struct perron_station *s, char *error, size_t error_siz
 		return ret;
 	station_say(s, "boot: the EAL is up");
 	rcu_register_thread();
+	s->is_reader = true;
 	/* Makes liburcu's own thread now, and not with the first view. */
 	(void)get_default_call_rcu_data();
 	s->now_ns = perron_clock_now_ns();
@@ -402,14 +403,15 @@ void perron_station_destroy(struct perron_station *s)
 		perron_telemetry_stop();
 	perron_sensor_loop_destroy(s->sensor_loop);
 	perron_socket_close(s->socket);
-	if (s->eal_is_up) {
+	if (s->is_reader) {
 		rcu_thread_offline();
 		rcu_barrier();
 		rcu_thread_online();
 		rcu_unregister_thread();
 		station_unbuild(s);
-		rte_eal_cleanup();
 	}
+	if (s->eal_is_up)
+		rte_eal_cleanup();
 	free(s);
 }
 

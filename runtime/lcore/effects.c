@@ -185,7 +185,8 @@ static void effect_apply(struct perron_lcore *l, uint32_t machine_index,
 	case PERRON_EFFECT_COMMAND:
 		break;
 	}
-	PERRON_ASSERT(!"an effect that lcores do not have");
+	/* Only housekeeping's machines command. */
+	PERRON_ASSERT(false);
 }
 
 void perron_lcore_effects_apply(struct perron_lcore *l, uint32_t machine_index)

@@ -157,7 +157,8 @@ void perron_lcore_idle(struct perron_lcore *l)
 		break;
 	case PERRON_IDLE_AUTO:
 	case PERRON_IDLE_COUNT:
-		PERRON_ASSERT(!"the idle strategy was chosen at boot");
+		/* A strategy was chosen at boot. */
+		PERRON_ASSERT(l->idle < PERRON_IDLE_COUNT && l->idle != PERRON_IDLE_AUTO);
 	}
 	if (l->idle_turns < UINT32_MAX)
 		l->idle_turns++;

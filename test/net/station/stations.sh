@@ -25,7 +25,7 @@ for n in $a $b; do ip -n $n link set lo up; done
 ip -n $a link set v0 up
 ip -n $b link set v1 up
 
-# descriptor NAME ADDRESS INTERFACE PEERS [SENSORS]: a station of the test's overlay.
+# descriptor NAME ADDRESS INTERFACE PEERS [SENSORS [LCORES]]: a station of the overlay.
 descriptor()
 {
 	cat <<-END
@@ -37,6 +37,7 @@ descriptor()
 	  socket: $dir/$1.sock
 	  idle: backoff
 	  huge_pages: no
+	  lcores: ${6:-auto}
 	port:
 	  driver: af_packet
 	  interface: $3
@@ -44,9 +45,12 @@ descriptor()
 	END
 	[ -z "${5:-}" ] || echo "sensors: [$5]"
 }
+# The second one's peers live on a lcore each, and only the first lcore has the port.
+two_lcores=auto
+[ "$(nproc)" -lt 2 ] || two_lcores='[0, 1]'
 descriptor ps-a-$$ 10.9.1.1 v0 '{id: 1}, {id: 3}' >"$dir/a.yaml"
 descriptor ps-b-$$ 10.9.1.2 v1 '{id: 2}, {id: 4}' \
-	'{name: syn, peer: 4, driver: synthetic}' >"$dir/b.yaml"
+	'{name: syn, peer: 4, driver: synthetic}' "$two_lcores" >"$dir/b.yaml"
 
 # start NAMESPACE FILE LOG: sets pid.
 start()
@@ -134,7 +138,7 @@ bad "an unknown key" "unknown key" 's/^station:/station:\n  colour: red/'
 bad "an ill-typed key" "'idle'" 's/idle: backoff/idle: sometimes/'
 bad "a missing interface" "no-such0" 's/interface: v0/interface: no-such0/'
 bad "a core that does not exist" "999" \
-	's/idle: backoff/idle: backoff\n  lcores: [999]/'
+	's/lcores: auto/lcores: [999]/'
 bad "an address that the portal does not give" "address" \
 	's/address: 10.9.1.1.24/address: 10.9.1.7\/24/'
 bad "an unknown driver" "af_pocket" 's/af_packet/af_pocket/'
