@@ -856,6 +856,8 @@ void perron_client_info(const struct perron_client *c, uint32_t index,
 		.delivered = s->delivered,
 		.duplicates = s->duplicates,
 		.lost = s->window.lost,
+		.restarts = s->window.restarts,
+		.renumbered = s->window.renumbered,
 		.late = s->late,
 		.moved = s->moved,
 	};
@@ -886,9 +888,10 @@ static void subscription_check(const struct perron_client *c, const struct subsc
 		PERRON_ASSERT(s->window.held_count == 0 && s->delivered == 0);
 		return;
 	}
-	/* Each sequence since the start was delivered once, or counted lost. */
+	/* Each sequence since the start was delivered once, or counted as passed over. */
 	PERRON_ASSERT(s->start > 0);
-	PERRON_ASSERT(s->delivered + s->window.lost == s->window.expected - s->start);
+	PERRON_ASSERT(s->delivered + s->window.lost + s->window.renumbered ==
+		      s->window.expected - s->start);
 }
 
 void perron_client_check(const struct perron_client *c)

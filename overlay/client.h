@@ -78,7 +78,9 @@ struct perron_subscription_info {
 	uint64_t expected; /* next sequence to deliver */
 	uint64_t delivered;
 	uint64_t duplicates; /* dropped, not delivered */
-	uint64_t lost;       /* skipped by GAP */
+	uint64_t lost;       /* skipped by GAP, within one life of the origin */
+	uint64_t restarts;   /* the origin began another life: how much of the last is lost, */
+	uint64_t renumbered; /* nobody knows; sequences from one life to the next */
 	uint64_t late;       /* delivered past the bound */
 	uint64_t moved;      /* times another root peer had to be asked */
 };

@@ -79,7 +79,12 @@ static void take(struct perron_window *w, struct perron_window_slot *slot,
 
 static void expected_move(struct perron_window *w, uint64_t to)
 {
-	w->lost += to - w->expected;
+	if (perron_sequence_life(to) == perron_sequence_life(w->expected)) {
+		w->lost += to - w->expected;
+	} else {
+		w->renumbered += to - w->expected;
+		w->restarts++;
+	}
 	w->expected = to;
 	if (w->end < to)
 		w->end = to;

@@ -30,6 +30,8 @@ struct perron_window {
 	uint64_t floor;    /* frames below will not come any more */
 	uint64_t end;      /* above the highest taken */
 	uint64_t lost;     /* passed over */
+	uint64_t restarts; /* times that the origin began another life */
+	uint64_t renumbered; /* sequences between its lives: most never were */
 	uint32_t size;     /* a power of two */
 	uint32_t held_count;
 	struct perron_window_slot *slots;

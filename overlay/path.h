@@ -33,6 +33,15 @@ static inline bool perron_ack_has(const struct perron_ack *ack, uint64_t sequenc
 	return ahead < 64 && (ack->bitmap >> ahead & 1);
 }
 
+/*
+ * A sequence's upper half is the life (incarnation) of its origin, the lower half counts from 1: a
+ * sensor whose peer was started again goes on above its past, and nothing was lost in between.
+ */
+static inline uint32_t perron_sequence_life(uint64_t sequence)
+{
+	return (uint32_t)(sequence >> 32);
+}
+
 struct perron_branch {
 	struct perron_party party;
 	struct perron_ack ack;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "overlay/path.h"
+
 struct part {
 	const uint8_t *data;
 	uint32_t size;
@@ -42,7 +44,9 @@ static void complete(struct perron_assembly *a, uint64_t start, struct perron_as
 	PERRON_ASSERT(a->first >= before);
 	out->frame_count = a->count;
 	out->sequence = a->first;
-	out->lost_before = a->first - before;
+	out->lost_before = 0;
+	if (perron_sequence_life(a->first) == perron_sequence_life(before))
+		out->lost_before = a->first - before;
 	a->given_end = a->first + a->count;
 	a->count = 0;
 	a->messages++;

@@ -114,7 +114,8 @@ struct perron_subscription {
 	uint64_t messages;            /* given to perron_receive's caller */
 	uint64_t messages_lost;       /* of which some frames came; all frames lost: below */
 	uint64_t frames;              /* in order, once each */
-	uint64_t frames_lost;
+	uint64_t frames_lost;         /* within one life of the sensor's peer */
+	uint64_t restarts;            /* times that the sensor's peer began another life */
 	uint64_t duplicates;          /* frames that came again, and were dropped */
 	uint64_t late;                /* frames past their bound */
 	uint64_t moved;               /* times that another station had to be asked */

@@ -116,14 +116,15 @@ static void books_check(struct world *w, uint32_t client, struct world_subscript
 	if (info->delivered != u->delivered)
 		sim_violation(&w->sim, "books: client %u %s counts %" PRIu64 " delivered of %" PRIu64,
 			      client + 1, name, info->delivered, u->delivered);
-	if (u->missed > info->lost)
+	if (u->missed > info->lost + info->renumbered)
 		sim_violation(&w->sim,
 			      "silence: client %u %s missed %" PRIu64 " frames, counts %" PRIu64,
-			      client + 1, name, u->missed, info->lost);
+			      client + 1, name, u->missed, info->lost + info->renumbered);
 	if (u->last && info->expected <= u->last)
 		sim_violation(&w->sim, "books: client %u %s expects %" PRIu64 " after %" PRIu64,
 			      client + 1, name, info->expected, u->last);
-	if (info->start && info->delivered + info->lost != info->expected - info->start)
+	if (info->start && info->delivered + info->lost + info->renumbered !=
+			   info->expected - info->start)
 		sim_violation(&w->sim,
 			      "books: client %u %s: %" PRIu64 " delivered, %" PRIu64
 			      " lost, of %" PRIu64 " to %" PRIu64,
