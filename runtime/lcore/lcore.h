@@ -33,6 +33,7 @@
 #include "platform/clock.h"
 #include "platform/cores.h"
 #include "runtime/housekeeping/views.h"
+#include "runtime/lcore/count.h"
 #include "runtime/lcore/duty.h"
 #include "runtime/lcore/machine.h"
 #include "runtime/lcore/net.h"
@@ -189,9 +190,7 @@ extern const uint8_t perron_lcore_class_order[PERRON_CLASS_COUNT];
 
 static inline void perron_lcore_drop(struct perron_lcore *l, enum perron_drop cause)
 {
-	uint64_t *counter = &l->counters.drop[cause];
-
-	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+	perron_count(&l->counters.drop[cause], 1);
 }
 
 #endif
