@@ -1,0 +1,98 @@
+"""The demo's line: which stations there are, what each is told, and what hangs on them.
+
+14 stations of one peer each, in 7 cells of 2 on 3 levels. Peers 1 and 2 are the portal; 8 sensors
+hang on the peers of the lowest cells. Pure data: nothing here touches the machine.
+"""
+import os
+
+CELLS = ['0', '0.0', '0.1', '0.0.0', '0.0.1', '0.1.0', '0.1.1']
+CELL_SIZE = 2
+PEERS = range(1, len(CELLS) * CELL_SIZE + 1)
+PORTAL = [1, 2]
+
+STATION_NET = '10.77.0'      # the LAN of the stations; a station's host number is its peer's id
+CLIENT_ADDRESS = '10.77.0.200'
+FIELD_NET = '10.78.0'        # between the evaluator and the station that hears it
+FIELD_STATION = FIELD_NET + '.1'
+FIELD_EVALUATOR = FIELD_NET + '.2'
+TRACK_PORT = 4001
+TRACK_CYCLE_MS = 100
+TRACK_SPEEDUP = 30           # a train every few seconds
+
+# A frame is at most 1500 bytes of IP: header 72, payload 1400, UDP 8, IP 20.
+MTU = 1500
+
+BEAT_INTERVAL = '100ms'
+BEAT_TIMEOUT = '1s'
+BACKOFF_MAX = '500us'
+MEMORY = '64MB'
+BUFFERS = 2048
+
+
+class Sensor:
+    """One source: `kind` is how the client verifies it; `period_ms` its own longest silence."""
+
+    def __init__(self, name, peer, traffic, kind, period_ms, keys):
+        self.name, self.peer, self.traffic, self.kind = name, peer, traffic, kind
+        self.period_ms, self.keys = period_ms, keys
+
+
+def synthetic(name, peer, traffic, kind, rate):
+    return Sensor(name, peer, traffic, 'synthetic', 1000 / rate,
+                  {'driver': 'synthetic', 'type': kind, 'seed': peer})
+
+
+def sensors(tty):
+    """`tty`: path that leads to the terminal of the receiver."""
+    return [
+        Sensor('gps', 7, 'normal', 'nmea', 1000,
+               {'driver': 'serial', 'device': tty, 'speed': 4800, 'decoder': 'nmea'}),
+        Sensor('axles', 8, 'alarm', 'track', TRACK_CYCLE_MS,
+               {'driver': 'track', 'address': FIELD_STATION, 'port': TRACK_PORT,
+                'from': FIELD_EVALUATOR, 'evaluator': 8}),
+        synthetic('help-point', 9, 'alarm', 'small', 38),
+        synthetic('events', 10, 'critical', 'medium', 25),
+        synthetic('camera-a', 11, 'normal', 'large', 24),
+        synthetic('intercom', 12, 'critical', 'small', 38),
+        synthetic('station-mix', 13, 'normal', 'mixed', 87),
+        synthetic('camera-b', 14, 'critical', 'large', 24),
+    ]
+
+
+def cell_of(peer):
+    return CELLS[(peer - 1) // CELL_SIZE]
+
+
+def address_of(peer):
+    return f'{STATION_NET}.{peer}'
+
+
+def cores_of(peer):
+    """(housekeeping, worker): the stations are dealt out over the cores that this process may use."""
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[peer % len(cores)], cores[(peer + 1) % len(cores)]
+
+
+def descriptor(peer, name, socket, port, huge, own_sensors):
+    """A station's descriptor, as perron.yaml(5) has it."""
+    housekeeping, worker = cores_of(peer)
+    lines = ['overlay:', '  portal:']
+    lines += [f'  - {{peer: {p}, address: {address_of(p)}}}' for p in PORTAL]
+    lines += [f'  depth: {max(c.count(".") for c in CELLS) + 1}', '  span: 2',
+              f'  cell_size: {CELL_SIZE}', f'  beat_interval: {BEAT_INTERVAL}',
+              f'  beat_timeout: {BEAT_TIMEOUT}']
+    lines += ['station:', f'  name: {name}', f'  address: {address_of(peer)}/24',
+              '  idle: backoff', f'  backoff_max: {BACKOFF_MAX}',
+              f'  housekeeping_core: {housekeeping}', f'  lcores: {worker}',
+              f'  memory: {MEMORY}', f'  huge_pages: {"auto" if huge else "no"}',
+              f'  socket: {socket}']
+    lines += ['port:', f'  driver: {port}', '  interface: lan0']
+    lines += ['limits:', f'  buffers: {BUFFERS}', '  links: 32', '  streams: 32', '  clients: 8',
+              '  sensors: 64']
+    lines += ['peers:', f'- id: {peer}', f'  cell: {cell_of(peer)}']
+    if own_sensors:
+        lines.append('sensors:')
+    for sensor in own_sensors:
+        lines += [f'- name: {sensor.name}', f'  peer: {peer}', f'  class: {sensor.traffic}']
+        lines += [f'  {key}: {value}' for key, value in sensor.keys.items()]
+    return '\n'.join(lines) + '\n'
