@@ -21,6 +21,14 @@ static uint64_t branch_floor(const struct perron_path *p, const struct perron_br
 	return p->floor > b->floor ? p->floor : b->floor;
 }
 
+/* Up to where a branch has everything that can be had. */
+static uint64_t branch_had(const struct perron_path *p, const struct perron_branch *b)
+{
+	uint64_t floor = branch_floor(p, b);
+
+	return floor > b->ack.cumulative + 1 ? floor - 1 : b->ack.cumulative;
+}
+
 void relay_branch_ready(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 			struct perron_branch *b, struct perron_effects *out)
 {
@@ -98,10 +106,10 @@ static void client_lag(struct perron_relay *r, uint64_t now_ns, struct relay_pat
 		       struct perron_branch *b, struct perron_effects *out)
 {
 	uint64_t floor = p->path.high - r->cfg.client_lag_max / 2;
-	uint64_t had = b->ack.cumulative + 1 > b->floor ? b->ack.cumulative + 1 : b->floor;
+	uint64_t had = branch_had(&p->path, b);
 
-	PERRON_ASSERT(floor > had);
-	r->counters.drop[PERRON_DROP_CLIENT_LAG] += floor - had;
+	PERRON_ASSERT(floor > had + 1);
+	r->counters.drop[PERRON_DROP_CLIENT_LAG] += floor - had - 1;
 	b->floor = floor;
 	relay_gap_send(r, now_ns, p, b, out);
 	relay_acknowledged(r, now_ns, p, out);
@@ -120,9 +128,8 @@ static void clients_watch(struct perron_relay *r, uint64_t now_ns, struct relay_
 {
 	for (uint32_t i = 0; i < p->path.branch_count; i++) {
 		struct perron_branch *b = &p->path.branches[i];
-		uint64_t had = b->ack.cumulative + 1 > b->floor ? b->ack.cumulative : b->floor - 1;
 		if (b->started && (b->party.id & PERRON_CLIENT_ID) &&
-		    p->path.high > had + r->cfg.client_lag_max)
+		    p->path.high > branch_had(&p->path, b) + r->cfg.client_lag_max)
 			client_lag(r, now_ns, p, b, out);
 	}
 }
