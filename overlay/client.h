@@ -18,6 +18,7 @@
 
 #include "overlay/overlay_ops.h"
 #include "overlay/path.h"
+#include "overlay/verdict.h"
 #include "runtime/base/effects.h"
 
 struct perron_client_config {
@@ -36,26 +37,6 @@ struct perron_client_config {
 	uint32_t ack_frames;      /* or this many frames */
 	uint64_t clock_offset_ns; /* overlay time minus own time */
 };
-
-#define PERRON_VERDICTS(X)                                                                         \
-	X(OK, "ok")                                                                                \
-	X(WAIT, "wait")                       /* not now; ask again */                            \
-	X(REDIRECT, "redirect")               /* ask that peer */                                 \
-	X(UNKNOWN_SENSOR, "unknown-sensor")                                                        \
-	X(LATENCY, "latency-impossible")      /* the estimate is above the bound */               \
-	X(FULL, "full")                       /* a table on the way is full */                    \
-	X(NOT_JOINED, "not-joined")           /* that station is not in the overlay */            \
-	X(DUPLICATE, "duplicate-peer")        /* another station has this peer id */              \
-	X(CONFLICT, "conflict")               /* position taken by another */                     \
-	X(MALFORMED, "malformed")
-
-enum perron_verdict {
-#define X(name, text) PERRON_VERDICT_##name,
-	PERRON_VERDICTS(X)
-#undef X
-	PERRON_VERDICT_COUNT
-};
-const char *perron_verdict_name(uint8_t verdict);
 
 enum perron_subscription_state {
 	PERRON_SUBSCRIPTION_FREE,

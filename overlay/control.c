@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "overlay/client.h"
+#include "overlay/verdict.h"
 
 #define NAME_SIZE   (PERRON_SENSOR_NAME_MAX + 1)
 #define PARTY_SIZE  14

@@ -1,5 +1,5 @@
-#include "overlay/client.h"
 #include "overlay/overlay_ops.h"
+#include "overlay/verdict.h"
 
 #include <string.h>
 

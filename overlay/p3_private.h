@@ -2,11 +2,11 @@
 #ifndef PERRON_OVERLAY_P3_PRIVATE_H
 #define PERRON_OVERLAY_P3_PRIVATE_H
 
-#include "overlay/client.h"
 #include "overlay/control.h"
 #include "overlay/directory.h"
 #include "overlay/p3.h"
 #include "overlay/registry.h"
+#include "overlay/verdict.h"
 #include "runtime/base/random.h"
 
 #define P3_MS UINT64_C(1000000)
