@@ -116,7 +116,7 @@ static uint16_t port_transmit(void *port, uint64_t now_ns, uint8_t class, struct
 
 	(void)port;
 	(void)now_ns;
-	while (taken < count && host.room > 0) {
+	while (taken < count && host.room > 0 && host.full != class + 1) {
 		assert_true(host.sent_count < HOST_SENT_MAX);
 		host.sent_class[host.sent_count] = class;
 		host.sent[host.sent_count++] = frames[taken++];

@@ -56,6 +56,7 @@ struct host {
 	uint8_t sent_class[HOST_SENT_MAX];
 	uint32_t sent_count;
 	uint32_t room; /* frames that the port takes */
+	uint8_t full;  /* 1 + a class of which it takes none; 0: of every class */
 	struct host_step steps[HOST_SENT_MAX];
 	uint32_t step_count;
 	struct perron_views places;

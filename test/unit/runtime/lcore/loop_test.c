@@ -280,6 +280,19 @@ static void what_a_full_port_does_not_take_waits_before_lower_classes(void **sta
 	assert_int_equal(host.l.counters.drop[PERRON_DROP_PORT_FULL], 1);
 }
 
+static void lower_classes_do_not_overtake_on_a_shared_queue(void **state)
+{
+	(void)state;
+	waiting_push(PERRON_CLASS_NORMAL);
+	waiting_push(PERRON_CLASS_ALARM);
+	host.full = 1 + PERRON_CLASS_ALARM;
+	assert_int_equal(perron_lcore_flush(&host.l), 0);
+	/* With a queue for each class, the others go on. */
+	host.port.classes_apart = true;
+	assert_int_equal(perron_lcore_flush(&host.l), 1);
+	assert_int_equal(host.sent_class[0], PERRON_CLASS_NORMAL);
+}
+
 static uint32_t source_make(void *context, uint64_t now_ns, uint8_t *data, uint32_t room,
 			    uint64_t *due_ns)
 {
@@ -342,6 +355,7 @@ int main(void)
 	    TEST(a_short_frame_that_claims_a_trace_is_left_alone),
 	    TEST(a_port_serves_classes_in_strict_order),
 	    TEST(what_a_full_port_does_not_take_waits_before_lower_classes),
+	    TEST(lower_classes_do_not_overtake_on_a_shared_queue),
 	    TEST(a_source_is_asked_when_it_is_due),
 	    TEST(a_housekeeping_that_stops_is_noticed),
 	};
