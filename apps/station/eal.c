@@ -69,7 +69,9 @@ static int port_arguments(const struct perron_station *s, struct arguments *a, c
 static int arguments_make(const struct perron_station *s, uint64_t pool_size, struct arguments *a,
 			  char *error, size_t error_size)
 {
-	uint64_t megabytes = (pool_size + EAL_OVERHEAD_SIZE + (1 << 20) - 1) >> 20;
+	/* On small pages each buffer takes a page of its own: it may not cross into another. */
+	uint64_t needed_size = (s->pages.use ? pool_size : 2 * pool_size) + EAL_OVERHEAD_SIZE;
+	uint64_t megabytes = (needed_size + (1 << 20) - 1) >> 20;
 
 	argument_add(a, "perrond");
 	lcores_argument(s, a);

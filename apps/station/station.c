@@ -1,6 +1,7 @@
 #include "apps/station/station.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <rte_eal.h>
 #include <rte_launch.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +24,8 @@
 #define SLEEP_NS_MAX 1000000ull
 /* Leaving in order may take this long. */
 #define LEAVE_NS 500000000ull
+/* Of 5 ms each. */
+#define PAGES_LOCK_TRIES 2000
 
 /* For perron_station_dump, which has no argument but what went wrong. */
 static struct perron_station *the_station;
@@ -158,6 +162,42 @@ static void plan_tell(const struct perron_station *s)
 	perron_memory_plan_print(&s->plan, stderr);
 }
 
+/*
+ * Stations that start together take their huge pages one after the other: who looked at what is
+ * free has it before the next one looks. The lock is the kernel's directory of pools, so it goes
+ * with its holder and leaves no file. -1: none is needed, or none was to be had in time.
+ */
+static int pages_lock(const struct perron_station *s)
+{
+	const struct timespec pause = {.tv_nsec = 5000000};
+
+	if (s->descriptor->station.huge_pages == PERRON_DESCRIPTOR_HUGE_NO)
+		return -1;
+	int fd = open("/sys/kernel/mm/hugepages", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (uint32_t i = 0; fd >= 0 && i < PAGES_LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return fd;
+		nanosleep(&pause, NULL);
+	}
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static int station_plan_and_start_eal(struct perron_station *s, char *error, size_t error_size)
+{
+	int lock = pages_lock(s);
+	int ret = station_plan(s, error, error_size);
+
+	if (!ret) {
+		plan_tell(s);
+		ret = station_eal_start(s, station_pool_size(s), error, error_size);
+	}
+	if (lock >= 0)
+		close(lock);
+	return ret;
+}
+
 static int station_raise(struct perron_station *s, char *error, size_t error_size)
 {
 	int ret = station_check(s, error, error_size);
@@ -170,10 +210,8 @@ static int station_raise(struct perron_station *s, char *error, size_t error_siz
 	station_snapshot_init(s);
 	if (!ret)
 		ret = socket_open(s, error, error_size);
-	if (ret)
-		return ret;
-	plan_tell(s);
-	ret = station_eal_start(s, station_pool_size(s), error, error_size);
+	if (!ret)
+		ret = station_plan_and_start_eal(s, error, error_size);
 	if (ret)
 		return ret;
 	station_say(s, "boot: the EAL is up");
