@@ -1,0 +1,78 @@
+"""Plots beside the report, by gnuplot."""
+import os
+import shutil
+import subprocess
+
+from suite.tools import say
+
+
+def gnuplot(path, commands):
+    script = f"set terminal pngcairo size 1200,700\nset output '{path}'\n" + commands
+    done = subprocess.run(['gnuplot'], input=script, capture_output=True, text=True)
+    if done.returncode or not os.path.exists(path):
+        say(f'plot: {(done.stderr.strip() or "gnuplot failed").splitlines()[-1]}')
+    else:
+        say(f'plot: {path}')
+
+
+def data_block(name, rows):
+    return f'${name} << EOD\n' + '\n'.join(' '.join(map(str, row)) for row in rows) + '\nEOD\n'
+
+
+def title_of(state):
+    measured = (state['before'] or {}).get('measured') or {}
+    line_ns = measured.get('cache_line_round_trip_ns', '?')
+    return f"{state['cpu']}, {state['cores']} cores, kernel {state['kernel']}, " \
+           f"cache line {line_ns} ns"
+
+
+def micro_plot(path, state, results):
+    """Median of each, with its spread, on a logarithmic axis."""
+    rows = [(i, f"\"{r['name']}\"", r['median'], r['spread'][0], r['spread'][1])
+            for i, r in enumerate(results)]
+    gnuplot(path, data_block('rows', rows) + f'''
+set title "median of an operation, and its spread over repetitions\\n{title_of(state)}" noenhanced
+set logscale y
+set ylabel "ns"
+set grid y
+set boxwidth 0.6
+set style fill solid 0.5
+set xtics rotate by 60 right noenhanced font ",8"
+set xrange [-1:{len(rows)}]
+unset key
+plot $rows using 1:3:xticlabel(2) with boxes, $rows using 1:3:4:5 with yerrorbars lc black pt 0
+''')
+
+
+def latency_plot(path, state, results):
+    """Each result's percentiles over the share of packets that are slower."""
+    blocks, curves = '', []
+    for i, result in enumerate(results):
+        rows = [(1 / (1 - share), value) for share, value in result['percentiles']
+                if share < 1 and value > 0]
+        blocks += data_block(f'curve{i}', rows)
+        curves.append(f"$curve{i} using 1:2 with linespoints title \"{result['name']}\" noenhanced")
+    gnuplot(path, blocks + f'''
+set title "one-way latency by percentile\\n{title_of(state)}" noenhanced
+set logscale xy
+set xlabel "percentile"
+set xtics ("50" 2, "90" 10, "99" 100, "99.9" 1000, "99.99" 10000)
+set ylabel "us"
+set grid
+set key left top
+plot {', '.join(curves)}
+''')
+
+
+def write(report_path, state, results):
+    if not shutil.which('gnuplot'):
+        say('plot: gnuplot is not installed: no plots')
+        return
+    base = os.path.splitext(report_path)[0]
+    good = [r for r in results if 'error' not in r]
+    small = [r for r in good if 'spread' in r]
+    if small:
+        micro_plot(base + '-micro.png', state, small)
+    curves = [r for r in good if r.get('percentiles')]
+    if curves:
+        latency_plot(base + '-latency.png', state, curves)
