@@ -1,10 +1,10 @@
 /*
  * A ring of records of varying size, from one producer to one consumer, without locks.
  *
- * It carries commands and sensors' messages to a lcore and events back (docs/architecture.md, two planes). A
- * record is written in place: reserve, fill, commit; and read in place: peek, use, pop. What finds
- * no room is refused and counted; nobody ever spins. Records are contiguous: one that would wrap
- * begins anew at the ring's start, behind a filler.
+ * It carries commands and sensors' messages to a lcore and events back (docs/architecture.md, two
+ * planes). A record is written in place: reserve, fill, commit; and read in place: peek, use, pop.
+ * What finds no room is refused and counted; nobody ever spins. Records are contiguous: one that
+ * would wrap begins anew at the ring's start, behind a filler.
  *
  * Invariants: head <= tail <= head + size; both only grow; a record between them was committed
  * whole. Memory order: the producer's release of `tail` pairs with the consumer's acquire of it
