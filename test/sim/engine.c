@@ -400,6 +400,7 @@ static void record_hand_over(struct sim *s, uint32_t node, uint32_t plane,
 
 	if (p->records.count >= s->record_count_max) {
 		s->records_refused++;
+		sim_trace(s, "  the queue is full: refused");
 		return;
 	}
 	uint32_t slot = sim_pool_take(&s->pool);

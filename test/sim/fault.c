@@ -70,8 +70,10 @@ static void crash_strike(struct world *w, uint32_t station, bool in_order)
 	} else if (below(w, 2)) {
 		station_crash(w, station);
 	} else {
-		for (uint32_t i = 0; i < s->node_count; i++)
-			w->sim.nodes[s->node_first + i].crash_countdown = 1 + (uint32_t)below(w, 40);
+		for (uint32_t i = 0; i < s->node_count; i++) {
+			struct sim_node *n = &w->sim.nodes[s->node_first + i];
+			n->crash_countdown = 1 + (uint32_t)below(w, 40);
+		}
 	}
 	sim_heap_push(&w->sim.agenda, w->sim.now_ns + grace_ns + dead_ns, WORLD_EVENT_RESTART,
 		      station, 0);

@@ -58,7 +58,7 @@ static bool peers_parse(const char *text, struct world_options *out)
 	uint64_t first;
 	uint64_t last;
 
-	if (!number_parse(text, 20000, &first, &end) || first < 2)
+	if (!number_parse(text, 20000, &first, &end) || !first)
 		return false;
 	last = first;
 	if (*end && (strncmp(end, "..", 2) != 0 || !whole_parse(end + 2, first, 20000, &last)))
@@ -151,6 +151,26 @@ static bool option_take(int option, const char *text, struct command_line *c)
 	}
 }
 
+static const char *expectation(int option)
+{
+	switch (option) {
+	case 's':
+		return "a number";
+	case 'p':
+		return "a number from 1 to 20000, or a range like 10..100";
+	case 'f':
+		return "none, network, crash or all";
+	case 'u':
+		return "5s to 36000s, like 30s or 7500ms";
+	case 't':
+		return "a file that can be written, or -";
+	case 'm':
+		return "a mutant's name (--mutants lists them)";
+	default:
+		return "a number from 1 on";
+	}
+}
+
 static const struct option options[] = {
 	{"seed", required_argument, NULL, 's'},       {"seeds", required_argument, NULL, 'k'},
 	{"jobs", required_argument, NULL, 'j'},       {"peers", required_argument, NULL, 'p'},
@@ -175,8 +195,8 @@ static int command_line_read(int argc, char **argv, struct command_line *c)
 			return 2;
 		if (option_take(option, optarg, c))
 			continue;
-		(void)fprintf(stderr, "perron-sim: --%s: '%s' will not do; see perron-sim --help\n",
-			      options[index].name, optarg ? optarg : "");
+		(void)fprintf(stderr, "perron-sim: --%s %s: expected %s\n", options[index].name,
+			      optarg ? optarg : "", expectation(option));
 		return 2;
 	}
 	if (optind < argc) {

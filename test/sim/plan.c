@@ -213,8 +213,8 @@ void plan_print(const struct world *w, FILE *out)
 		      net->duplicate_ppm, net->reorder_ppm, net->corrupt_ppm, net->replay_ppm,
 		      (unsigned long long)(p->stranger_interval_ns / SIM_MS));
 	(void)fprintf(out,
-		      "plan: a fault each %llu ms (partition %u, crash %u, stall %u, leave %u), beat "
-		      "%llu/%llu ms, lease %llu ms, request %llu ms\n",
+		      "plan: a fault each %llu ms (partition %u, crash %u, stall %u, leave %u), "
+		      "beat %llu/%llu ms, lease %llu ms, request %llu ms\n",
 		      (unsigned long long)(p->fault_interval_ns / SIM_MS), p->partition_weight,
 		      p->crash_weight, p->stall_weight, p->leave_weight,
 		      (unsigned long long)(p->relay.beat_interval_ns / SIM_MS),

@@ -52,8 +52,8 @@ static void violation_print(struct run *r, uint64_t seed, const struct world_res
 {
 	if (r->is_terminal)
 		(void)printf("\r\033[K");
-	(void)printf("seed %" PRIu64 ": peers %u, violations %" PRIu64 ", first at %.6f s, step %" PRIu64
-		     ": %s\n",
+	(void)printf("seed %" PRIu64 ": peers %u, violations %" PRIu64
+		     ", first at %.6f s, step %" PRIu64 ": %s\n",
 		     seed, result->peers, result->violations, (double)result->first.at_ns / 1e9,
 		     result->first.step, result->first.text);
 	(void)fflush(stdout);

@@ -1,4 +1,4 @@
-/* Many seeds over the cores, each in a process of its own: one that crashes takes no other along. */
+/* Many seeds over the cores, each in a process of its own: none takes another along. */
 #ifndef PERRON_TEST_SIM_SEEDS_H
 #define PERRON_TEST_SIM_SEEDS_H
 

@@ -183,7 +183,8 @@ struct sim {
 	uint32_t record_count_max; /* in the queue between two planes: a full ring refuses */
 	uint64_t records_refused;
 	struct perron_effects effects;
-	uint32_t step_slots[PERRON_FRAGMENT_COUNT_MAX + PERRON_BURST_MAX]; /* given to the machine */
+	/* Frames that the machine was given in this step. */
+	uint32_t step_slots[PERRON_FRAGMENT_COUNT_MAX + PERRON_BURST_MAX];
 	uint32_t step_slot_count;
 	uint32_t step_node; /* that runs now; SIM_NONE */
 	const struct sim_hooks *hooks;

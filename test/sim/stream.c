@@ -1,8 +1,8 @@
 /*
  * What must hold of the streams, whatever goes wrong:
  *
- *	- what a client is given was accepted from the sensor with that key, bytes and all, and is of
- *	  the class that it asked for;
+ *	- what a client is given was accepted from the sensor with that key, bytes and all, and is
+ *	  of the class that it asked for;
  *	- no frame twice, and none after a later one;
  *	- no accepted frame is passed over in silence: what was accepted between two deliveries and
  *	  not delivered is counted lost by the client, and its books balance;
@@ -54,7 +54,8 @@ static void order_check(struct world *w, uint32_t client, struct world_subscript
 		sim_violation(&w->sim, "order: client %u got %s %" PRIu64 " after %" PRIu64,
 			      client + 1, s->name, sequence, u->last);
 	else if (sequence < start)
-		sim_violation(&w->sim, "start: client %u got %s %" PRIu64 " before its start %" PRIu64,
+		sim_violation(&w->sim,
+			      "start: client %u got %s %" PRIu64 " before its start %" PRIu64,
 			      client + 1, s->name, sequence, start);
 	else
 		u->missed += accepted_between(s, u->last ? u->last + 1 : start, sequence);
@@ -114,7 +115,8 @@ static void books_check(struct world *w, uint32_t client, struct world_subscript
 
 	start_check(w, client, u, info);
 	if (info->delivered != u->delivered)
-		sim_violation(&w->sim, "books: client %u %s counts %" PRIu64 " delivered of %" PRIu64,
+		sim_violation(&w->sim,
+			      "books: client %u %s counts %" PRIu64 " delivered of %" PRIu64,
 			      client + 1, name, info->delivered, u->delivered);
 	if (u->missed > info->lost + info->renumbered)
 		sim_violation(&w->sim,

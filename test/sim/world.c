@@ -162,7 +162,7 @@ static void world_begin(struct world *w)
 	clients_make(w);
 	sensors_make(w);
 	faults_begin(w);
-	w->twin = p->peer_count - 1;
+	w->twin = p->peer_count > 1 ? p->peer_count - 1 : SIM_NONE;
 	sim_heap_push(&w->sim.agenda, LOOK_NS, WORLD_EVENT_LOOK, 0, 0);
 	sim_heap_push(&w->sim.agenda, p->heal_ns, WORLD_EVENT_HEAL, 0, 0);
 	sim_heap_push(&w->sim.agenda, p->converged_ns, WORLD_EVENT_CONVERGED, 0, 0);
@@ -197,19 +197,69 @@ static void sensors_print(const struct world *w, FILE *out)
 		      answers[PERRON_OFFER_UNKNOWN_STREAM], frames);
 }
 
+/* Of the lives that last to the end. */
+static void relays_print(const struct world *w, FILE *out)
+{
+	struct perron_relay_counters sum = {0};
+	struct perron_relay_counters one;
+
+	for (uint32_t i = 0; i < w->plan.peer_count; i++) {
+		if (!w->sim.nodes[i].alive)
+			continue;
+		perron_relay_counters_read(w->peers[i].relay, &one);
+		sum.forwarded += one.forwarded;
+		sum.retried += one.retried;
+		sum.late += one.late;
+		for (uint32_t c = 0; c < PERRON_DROP_COUNT; c++)
+			sum.drop[c] += one.drop[c];
+	}
+	(void)fprintf(out, "relays: forwarded %" PRIu64 ", retried %" PRIu64 ", late %" PRIu64,
+		      sum.forwarded, sum.retried, sum.late);
+	for (uint32_t c = 0; c < PERRON_DROP_COUNT; c++)
+		if (sum.drop[c])
+			(void)fprintf(out, ", %s %" PRIu64, perron_drop_name(c), sum.drop[c]);
+	(void)fputc('\n', out);
+}
+
+static void clients_print(const struct world *w, FILE *out)
+{
+	struct perron_subscription_info sum = {0};
+	struct perron_subscription_info one;
+
+	for (uint32_t c = 0; c < w->plan.client_count; c++) {
+		for (uint32_t i = 0; i < WORLD_SUBSCRIPTION_MAX; i++) {
+			if (!w->clients[c].subscriptions[i].used)
+				continue;
+			perron_client_info(w->clients[c].client, i, &one);
+			sum.delivered += one.delivered;
+			sum.duplicates += one.duplicates;
+			sum.lost += one.lost;
+			sum.late += one.late;
+			sum.moved += one.moved;
+		}
+	}
+	(void)fprintf(out,
+		      "clients: delivered %" PRIu64 ", duplicates dropped %" PRIu64
+		      ", lost %" PRIu64 ", late %" PRIu64 ", moved %" PRIu64 "\n",
+		      sum.delivered, sum.duplicates, sum.lost, sum.late, sum.moved);
+}
+
 static void world_print(const struct world *w, FILE *out)
 {
 	const struct sim *s = &w->sim;
 
 	plan_print(w, out);
 	sensors_print(w, out);
+	relays_print(w, out);
+	clients_print(w, out);
 	(void)fprintf(out,
 		      "run: frames sent %" PRIu64 ", lost %" PRIu64 ", to nobody %" PRIu64
 		      ", delivered %" PRIu64 ", crashes %" PRIu64 ", refused commands %" PRIu64
 		      ", slots at most %u, records refused %" PRIu64 "\n",
 		      s->frames_sent, s->frames_lost, s->frames_nowhere, w->delivered, w->crashes,
 		      w->command_errors, s->pool.used_max, s->records_refused);
-	(void)fprintf(out, "run: all joined first at %.3f s, healed at %.3f s, converged at %.3f s\n",
+	(void)fprintf(out,
+		      "run: all joined first at %.3f s, healed at %.3f s, converged at %.3f s\n",
 		      (double)w->full_at_ns / 1e9, (double)w->healed_at_ns / 1e9,
 		      (double)w->joined_at_ns / 1e9);
 }
