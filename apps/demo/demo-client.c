@@ -6,8 +6,8 @@
  *
  * KIND says how contents are verified: synthetic, nmea or track. Four times a second, and once at
  * the end, it prints a line of JSON with what it has seen since the start. On standard input it
- * takes `mark` (from now on silences are counted as of a fault) and `end`: it tells its account, and
- * leaves its subscriptions when the input ends, so that origins can be compared with it before.
+ * takes `mark` (from now on silences are counted as of a fault) and `end`: it tells its account.
+ * Its subscriptions last until the input ends, so that origins can be asked before they forget.
  *
  * It does its own accounting and does not take the library's word: a sequence that is not above
  * the last one of its stream is a duplicate delivered, whatever the library counts.
@@ -40,13 +40,12 @@
 
 enum kind { KIND_SYNTHETIC, KIND_NMEA, KIND_TRACK, KIND_COUNT };
 
-/* Where the time of a stream's messages went, as long as they come the same way. */
+/* Where the time of a stream's messages went, for as long as they have come this way. */
 struct way {
 	uint32_t hop_count;
 	uint32_t peers[PERRON_TRACE_COUNT_MAX];
-	uint64_t inside_ns[PERRON_TRACE_COUNT_MAX]; /* sums over `messages` */
-	int64_t between_ns[PERRON_TRACE_COUNT_MAX]; /* from this hop to the next, or to here */
-	uint64_t messages;
+	struct perron_histogram inside[PERRON_TRACE_COUNT_MAX];
+	struct perron_histogram to_next[PERRON_TRACE_COUNT_MAX]; /* the last: to this host */
 };
 
 struct stream {
@@ -184,24 +183,31 @@ static bool way_is_same(const struct way *way, const struct perron_message *m)
 	return true;
 }
 
+static void way_begin(struct way *way, const struct perron_message *m)
+{
+	way->hop_count = m->trace_count;
+	for (uint32_t i = 0; i < m->trace_count; i++) {
+		way->peers[i] = m->trace[i].peer;
+		perron_histogram_reset(&way->inside[i]);
+		perron_histogram_reset(&way->to_next[i]);
+	}
+}
+
 static void way_take(struct way *way, const struct perron_message *m)
 {
 	if (m->trace_count == 0 || m->trace_count > PERRON_TRACE_COUNT_MAX)
 		return;
-	if (!way_is_same(way, m)) {
-		memset(way, 0, sizeof(*way));
-		way->hop_count = m->trace_count;
-		for (uint32_t i = 0; i < m->trace_count; i++)
-			way->peers[i] = m->trace[i].peer;
-	}
+	if (!way_is_same(way, m))
+		way_begin(way, m);
 	for (uint32_t i = 0; i < m->trace_count; i++) {
 		const struct perron_trace_hop *hop = &m->trace[i];
+		uint64_t left_ns = hop->received_ns + hop->transmitted_ns;
 		uint64_t next_ns =
 		    i + 1 < m->trace_count ? m->trace[i + 1].received_ns : m->received_ns;
-		way->inside_ns[i] += hop->transmitted_ns;
-		way->between_ns[i] += (int64_t)(next_ns - hop->received_ns - hop->transmitted_ns);
+		perron_histogram_record(&way->inside[i], hop->transmitted_ns);
+		perron_histogram_record(&way->to_next[i],
+					next_ns > left_ns ? next_ns - left_ns : 0);
 	}
-	way->messages++;
 }
 
 static struct stream *stream_of(int subscription)
@@ -309,8 +315,8 @@ static void way_print(const struct way *way)
 	printf("[");
 	for (uint32_t i = 0; i < way->hop_count; i++)
 		printf("%s{\"peer\":%u,\"inside_us\":%.1f,\"to_next_us\":%.1f}", i ? "," : "",
-		       way->peers[i], (double)way->inside_ns[i] / 1e3 / (double)way->messages,
-		       (double)way->between_ns[i] / 1e3 / (double)way->messages);
+		       way->peers[i], us(perron_histogram_percentile_ns(&way->inside[i], 500000)),
+		       us(perron_histogram_percentile_ns(&way->to_next[i], 500000)));
 	printf("]");
 }
 

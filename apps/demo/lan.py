@@ -11,6 +11,7 @@ directory for as long as it lives, by which the next one knows what a killed dem
 """
 import ctypes
 import fcntl
+import glob
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ import time
 
 RUN_DIRECTORY = '/run/perron-demo'
 PREFIX = 'perron-demo-'
+DPDK_DIRECTORY = '/var/run/dpdk'
 CLONE_NEWNET = 0x40000000
 SIOCETHTOOL = 0x8946
 # ethtool's commands that switch off what would leave a frame unfinished on a virtual wire: its
@@ -91,7 +93,7 @@ class Lan:
         os.makedirs(self.directory)
         self.lock = lock_of(self.directory)
         self.add('bridge')
-        self.batch('bridge', ['link add lan type bridge forward_delay 0 stp_state 0 mcast_snooping 0',
+        self.batch('bridge', ['link add lan type bridge forward_delay 0 mcast_snooping 0',
                               'link set lan addrgenmode none up'])
 
     def add(self, host):
@@ -143,6 +145,11 @@ class Lan:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
+def station_name(pid, peer):
+    """A station's own name, under which DPDK keeps its telemetry socket."""
+    return f'd{pid}-{peer}'
+
+
 def lock_of(directory):
     """Holds the directory's lock; None: somebody else does."""
     fd = os.open(f'{directory}/lock', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -155,7 +162,7 @@ def lock_of(directory):
 
 
 def sweep():
-    """Takes away what demos left that were killed: their processes, namespaces, directories."""
+    """Takes away what demos left that were killed: processes, namespaces, directories."""
     try:
         left = os.listdir(RUN_DIRECTORY)
     except FileNotFoundError:
@@ -168,7 +175,8 @@ def sweep():
         for name in namespaces(f'{PREFIX}{pid}-'):
             empty(name)
             subprocess.run(['ip', 'netns', 'del', name], capture_output=True)
-        shutil.rmtree(directory, ignore_errors=True)
+        for path in [directory, *glob.glob(f'{DPDK_DIRECTORY}/perron-{station_name(pid, "*")}')]:
+            shutil.rmtree(path, ignore_errors=True)
         os.close(lock)
 
 

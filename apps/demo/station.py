@@ -1,6 +1,5 @@
 """The demo's processes, and what stations say on their command sockets."""
 import ctypes
-import glob
 import json
 import os
 import shutil
@@ -8,6 +7,8 @@ import signal
 import socket
 import subprocess
 import time
+
+import lan
 
 PR_SET_PDEATHSIG = 1
 # A station that boots listens already, and does not answer yet.
@@ -111,8 +112,7 @@ class Station(Process):
     def forget(self):
         """What DPDK leaves for a station that was killed: an empty directory, or its telemetry."""
         self.hang_up()
-        for directory in glob.glob(f'/var/run/dpdk/perron-{glob.escape(self.name)}'):
-            shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(f'{lan.DPDK_DIRECTORY}/perron-{self.name}', ignore_errors=True)
 
 
 class Client(Process):

@@ -58,8 +58,8 @@ class Account:
                          f'{closed["client_sequence"]}, its origin gave out {look_again}')
         if closed['lost'] == 0 and closed['source_numbers_missing'] > \
                 closed['refused_by_origin'] + closed['missed_by_driver']:
-            found.append(f'{self.sensor.name}: no frame is lost by sequence, but '
-                         f'{closed["source_numbers_missing"]} of the source\'s numbers are missing')
+            found.append(f'{self.sensor.name}: no frame is missing, but '
+                         f'{closed["source_numbers_missing"]} messages of the source are')
         return found
 
 
