@@ -218,7 +218,7 @@ static void tail_check(struct world *w, uint32_t client, uint32_t subscription)
 	if (u->sensor == NO_SENSOR || info.state != PERRON_SUBSCRIPTION_ACTIVE || !info.start)
 		return;
 	const struct world_sensor *s = &w->sensors[u->sensor];
-	if (info.lost > u->lost_then)
+	if (info.lost > u->lost_then && !u->bounded)
 		sim_violation(&w->sim,
 			      "lost: client %u %s lost %" PRIu64 " when all was well again",
 			      client + 1, s->name, info.lost - u->lost_then);
