@@ -83,6 +83,14 @@ const struct perron_origin_frame *perron_origin_retry(struct perron_origin *o, u
 	return NULL;
 }
 
+void perron_origin_hurry(struct perron_origin *o, uint64_t now_ns)
+{
+	for (uint64_t s = o->first; s < o->next; s++)
+		frame_at(o, s)->due_ns = now_ns;
+	if (o->first < o->next)
+		o->due_ns = now_ns;
+}
+
 void perron_origin_check(const struct perron_origin *o)
 {
 	PERRON_ASSERT(o->first <= o->next);

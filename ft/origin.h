@@ -52,6 +52,8 @@ const struct perron_origin_frame *perron_origin_retry(struct perron_origin *o, u
 						      const struct perron_ack *ack,
 						      const struct perron_origin_retry *retry,
 						      uint64_t *cursor, bool *exhausted);
+/* Everything that is kept is due now: a new way has opened, and waits for it. */
+void perron_origin_hurry(struct perron_origin *o, uint64_t now_ns);
 void perron_origin_check(const struct perron_origin *o);
 
 #endif

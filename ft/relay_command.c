@@ -132,6 +132,14 @@ static struct relay_path *path_make(struct perron_relay *r, uint32_t stream, uin
 	return p;
 }
 
+static void branch_start(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			 struct perron_branch *b)
+{
+	perron_path_branch_start(&p->path, b);
+	if (b->ack.cumulative < p->path.high)
+		relay_resend(r, now_ns, p);
+}
+
 static int branch_open(struct perron_relay *r, uint64_t now_ns,
 		       const struct perron_command *command, struct perron_effects *out)
 {
@@ -150,7 +158,7 @@ static int branch_open(struct perron_relay *r, uint64_t now_ns,
 	if (deadline_us && (!p->deadline_us || deadline_us < p->deadline_us))
 		p->deadline_us = deadline_us;
 	if (p->path.started && !b->started)
-		perron_path_branch_start(&p->path, b);
+		branch_start(r, now_ns, p, b);
 	if (b->started)
 		relay_branch_ready(r, now_ns, p, b, out);
 	return 0;
@@ -215,7 +223,7 @@ static int path_start(struct perron_relay *r, uint64_t now_ns,
 	for (uint32_t i = 0; i < p->path.branch_count; i++) {
 		struct perron_branch *b = &p->path.branches[i];
 		if (!b->started) {
-			perron_path_branch_start(&p->path, b);
+			branch_start(r, now_ns, p, b);
 			relay_branch_ready(r, now_ns, p, b, out);
 		} else if (p->path.floor > floor) {
 			relay_gap_send(r, now_ns, p, b, out);

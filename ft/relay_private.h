@@ -82,6 +82,8 @@ void relay_path_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path 
 /* Lets go of what closed paths still keep. */
 void relay_origins_drain(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out);
 uint64_t relay_path_deadline_ns(const struct relay_path *p);
+/* A branch lacks what went by already: has the origin send it again at once. */
+void relay_resend(struct perron_relay *r, uint64_t now_ns, struct relay_path *p);
 /* Ends a path without branches: what its origin kept is let go. */
 void relay_path_close(struct perron_relay *r, uint64_t now_ns, struct relay_path *p);
 

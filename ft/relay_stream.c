@@ -84,6 +84,19 @@ static void ack_schedule(struct perron_relay *r, uint64_t now_ns, struct relay_p
 	relay_wake_at(r, p->path.ack_due_ns);
 }
 
+void relay_resend(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
+{
+	if (p->origin) {
+		perron_origin_hurry(p->origin, now_ns);
+		relay_wake_at(r, now_ns);
+		return;
+	}
+	p->path.resend_due = true;
+	p->path.ack_due = true;
+	p->path.ack_due_ns = now_ns;
+	relay_wake_at(r, now_ns);
+}
+
 void relay_acknowledged(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 			struct perron_effects *out)
 {
@@ -264,6 +277,8 @@ void relay_ack(struct perron_relay *r, uint64_t now_ns, const struct perron_fram
 	    now_ns - b->gap_sent_ns >= RELAY_GAP_NS)
 		relay_gap_send(r, now_ns, p, b, out);
 	relay_acknowledged(r, now_ns, p, out);
+	if (header->flags & PERRON_FLAG_RETRY)
+		relay_resend(r, now_ns, p);
 }
 
 /* --- the origin --- */
@@ -439,6 +454,8 @@ static void ack_send(struct perron_relay *r, uint64_t now_ns, struct relay_path 
 	if (!upstream)
 		return; /* housekeeping finds another; its answer starts us from what we have */
 	header.length = PERRON_ACK_SIZE;
+	header.flags = p->path.resend_due ? PERRON_FLAG_RETRY : 0;
+	p->path.resend_due = false;
 	perron_store64(payload, all.bitmap);
 	if (relay_send(r, now_ns, &upstream->party, &header, payload, out))
 		perron_path_said(&p->path, &all);

@@ -47,6 +47,7 @@ struct subscription {
 	uint32_t portal_index;
 	uint32_t redirect_count; /* in a row */
 	uint64_t asked_since_ns;
+	uint64_t unknown_since_ns; /* 0: the last answer was another */
 	uint64_t request_due_ns; /* the next request, or renewal */
 
 	struct server server; /* ACTIVE: where the stream comes from */
@@ -81,6 +82,7 @@ void perron_client_config_default(struct perron_client_config *cfg)
 		.request_ns = 100000000u,
 		.renew_ns = 500000000u,
 		.lost_ns = 1500000000u,
+		.sure_ns = 1000000000u,
 		.ack_interval_ns = 2000000u,
 		.ack_frames = 16,
 	};
@@ -388,6 +390,7 @@ enum answer {
 	OTHER,     /* it cannot help: ask the next portal, after a while */
 	SOON,      /* stands as long as frames come: renew sooner than usual */
 	FINAL,     /* refused */
+	SURE,      /* refused, if that is said for a while: its sensor may just be coming */
 };
 
 enum row { ROW_FREE, ROW_STARTING, ROW_RESUMING, ROW_ACTIVE, ROW_REFUSED, ROW_COUNT };
@@ -398,7 +401,7 @@ static const uint8_t answers[ROW_COUNT][PERRON_VERDICT_COUNT] = {
 		[PERRON_VERDICT_OK] = GRANT,
 		[PERRON_VERDICT_WAIT] = SAME,
 		[PERRON_VERDICT_REDIRECT] = FOLLOW,
-		[PERRON_VERDICT_UNKNOWN_SENSOR] = FINAL,
+		[PERRON_VERDICT_UNKNOWN_SENSOR] = SURE,
 		[PERRON_VERDICT_LATENCY] = FINAL,
 		[PERRON_VERDICT_FULL] = FINAL,
 		[PERRON_VERDICT_NOT_JOINED] = OTHER,
@@ -501,6 +504,18 @@ static void follow(struct perron_client *c, struct subscription *s, uint64_t now
 	s->request_due_ns = now_ns + c->cfg.request_ns;
 }
 
+static void unknown(const struct perron_client *c, struct subscription *s, uint64_t now_ns)
+{
+	if (!s->unknown_since_ns)
+		s->unknown_since_ns = now_ns;
+	if (now_ns - s->unknown_since_ns >= c->cfg.sure_ns) {
+		s->state = PERRON_SUBSCRIPTION_REFUSED;
+		return;
+	}
+	s->ask_again = false;
+	s->request_due_ns = now_ns + c->cfg.request_ns;
+}
+
 static void answer_apply(struct perron_client *c, struct subscription *s, uint64_t now_ns,
 			 const struct perron_subscribe_reply *m, const struct server *from,
 			 struct perron_effects *out)
@@ -528,7 +543,12 @@ static void answer_apply(struct perron_client *c, struct subscription *s, uint64
 	case FINAL:
 		s->state = PERRON_SUBSCRIPTION_REFUSED;
 		break;
+	case SURE:
+		unknown(c, s, now_ns);
+		break;
 	}
+	if (m->verdict != PERRON_VERDICT_UNKNOWN_SENSOR)
+		s->unknown_since_ns = 0;
 	if (m->verdict != PERRON_VERDICT_OK)
 		s->verdict = m->verdict;
 }

@@ -205,21 +205,35 @@ static void path_renew(struct perron_overlay *o, uint64_t now_ns, struct p3_path
 		command->party.id = way;
 }
 
-/* The tightest bound among the branches that a set-up speaks for, and what they have spent. */
+/*
+ * The branch that has the least left of its bound, or NULL. Branches that are served count no
+ * more: they were admitted, and a way that has become longer is no reason to cut them off.
+ */
+static struct p3_branch *branch_tightest(const struct p3_path *p)
+{
+	struct p3_branch *tightest = NULL;
+
+	for (uint32_t i = 0; i < p->branch_count; i++) {
+		struct p3_branch *b = &p->branches[i];
+		if (b->ready || !b->latency_us)
+			continue;
+		if (!tightest ||
+		    b->latency_us + tightest->spent_us < tightest->latency_us + b->spent_us)
+			tightest = b;
+	}
+	return tightest;
+}
+
 static void setup_terms(const struct p3_path *p, struct perron_path_setup *setup)
 {
-	for (uint32_t i = 0; i < p->branch_count; i++) {
-		const struct p3_branch *b = &p->branches[i];
-		if (b->hops > setup->hops)
-			setup->hops = b->hops;
-		if (!b->latency_us)
-			continue;
-		/* What is left of the bound decides, not the bound. */
-		if (!setup->latency_us || b->latency_us + setup->spent_us <
-						  setup->latency_us + b->spent_us) {
-			setup->latency_us = b->latency_us;
-			setup->spent_us = b->spent_us;
-		}
+	const struct p3_branch *tightest = branch_tightest(p);
+
+	for (uint32_t i = 0; i < p->branch_count; i++)
+		if (p->branches[i].hops > setup->hops)
+			setup->hops = p->branches[i].hops;
+	if (tightest) {
+		setup->latency_us = tightest->latency_us;
+		setup->spent_us = tightest->spent_us;
 	}
 }
 
@@ -299,6 +313,13 @@ static struct p3_branch *branch_make(struct perron_overlay *o, struct p3_path *p
 	return b;
 }
 
+static bool branch_is_served(struct p3_path *p, const struct perron_party *party)
+{
+	const struct p3_branch *b = branch_find(p, party->id);
+
+	return b && b->ready && b->party.incarnation == party->incarnation;
+}
+
 /* Opens or renews a branch towards a client. OK: the answer follows when the relay is ready. */
 static uint8_t branch_request(struct perron_overlay *o, uint64_t now_ns,
 			      const struct branch_request *request,
@@ -309,7 +330,8 @@ static uint8_t branch_request(struct perron_overlay *o, uint64_t now_ns,
 	if (!p)
 		return PERRON_VERDICT_FULL;
 	bool is_new = !p->branch_count;
-	if (request->latency_us && request->latency_us < request->spent_us + p->below_us) {
+	if (!branch_is_served(p, &request->party) && request->latency_us &&
+	    request->latency_us < request->spent_us + p->below_us) {
 		if (is_new)
 			path_free(o, p, out);
 		return PERRON_VERDICT_LATENCY;
@@ -461,12 +483,29 @@ void p3_path_setup(struct perron_overlay *o, uint64_t now_ns, const struct perro
 		setup_refuse(o, event, &m, verdict, out);
 }
 
+/* A bound that cannot be kept ends the branch that has it, and the others are asked for again. */
+static void path_refused(struct perron_overlay *o, uint64_t now_ns, struct p3_path *p,
+			 const struct perron_path_reply *m, struct perron_effects *out)
+{
+	struct p3_branch *tightest = branch_tightest(p);
+
+	if (m->verdict != PERRON_VERDICT_LATENCY) {
+		branches_refuse(o, p, m->verdict, m->refuser, out);
+		return;
+	}
+	if (!tightest)
+		return; /* refused meanwhile */
+	branch_answer(o, p, tightest, m->verdict, m->refuser, 0, out);
+	branch_close(o, p, tightest, out);
+	if (p->branch_count)
+		p->renew_at_ns = now_ns;
+}
+
 void p3_path_reply(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
 		   struct perron_effects *out)
 {
 	struct perron_path_reply m;
 
-	(void)now_ns;
 	if (!p3_neighbour_of(o, event, PERRON_ROLE_CHILD))
 		return;
 	if (!perron_path_reply_read(event->payload, event->payload_size, &m)) {
@@ -479,7 +518,7 @@ void p3_path_reply(struct perron_overlay *o, uint64_t now_ns, const struct perro
 		return;
 	}
 	if (m.verdict != PERRON_VERDICT_OK) {
-		branches_refuse(o, p, m.verdict, m.refuser, out);
+		path_refused(o, now_ns, p, &m, out);
 		return;
 	}
 	if (!m.start) {

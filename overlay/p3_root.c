@@ -37,9 +37,24 @@ static void reign_end(struct perron_overlay *o, uint64_t now_ns)
 	p3_changed(o);
 }
 
+static bool root_cell_is_complete(const struct perron_overlay *o)
+{
+	uint32_t up = 1;
+
+	for (uint32_t i = 0; i < o->neighbour_count; i++)
+		up += (o->neighbours[i].roles & PERRON_ROLE_SIBLING) && o->neighbours[i].up;
+	return up == o->cfg.portal_count;
+}
+
+/* The first time, not before the others answered or could have. */
+static bool may_elect(const struct perron_overlay *o, uint64_t now_ns)
+{
+	return o->root_elected || now_ns >= o->root_elect_at_ns || root_cell_is_complete(o);
+}
+
 void p3_root_elect(struct perron_overlay *o, uint64_t now_ns)
 {
-	if (!p3_is_root(o) || now_ns < o->root_elect_at_ns || o->state == PERRON_OVERLAY_LEFT)
+	if (!p3_is_root(o) || !may_elect(o, now_ns) || o->state == PERRON_OVERLAY_LEFT)
 		return;
 	o->root_elected = true;
 	bool is_first = p3_cell_coordinator(o) == o->cfg.peer;

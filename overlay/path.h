@@ -59,6 +59,7 @@ struct perron_path {
 	bool started;
 	bool origin;       /* the sensor is here */
 	bool ack_due;
+	bool resend_due; /* the next acknowledgement asks for what it lacks */
 	uint32_t upstream; /* peer id; 0: none yet, or origin */
 	uint64_t floor;
 	uint64_t high; /* highest sequence seen (origin: given out) */

@@ -131,6 +131,9 @@ static void config_fill(struct perron *p)
 	cfg->subscription_count_max = p->options.subscription_count_max;
 	cfg->window = p->options.window;
 	cfg->lost_ns = p->options.lost_ms * NS_PER_MS;
+	/* "Unknown" is to be certain before patience runs out. */
+	if (cfg->sure_ns > p->options.patience_ms * NS_PER_MS / 2)
+		cfg->sure_ns = p->options.patience_ms * NS_PER_MS / 2;
 	cfg->clock_offset_ns = p->clock_offset_ns;
 }
 

@@ -21,7 +21,7 @@
 /* An mbuf's struct, its private area, its room, and the pool's own header and padding. */
 #define BUFFER_SIZE                                                                                \
 	(sizeof(struct rte_mbuf) + PERRON_PACKET_SIZE + RTE_MBUF_DEFAULT_BUF_SIZE + 128)
-/* Incarnations count eighths of seconds from here on: a new life is always the greater one. */
+/* Incarnations count quarters of seconds from here on: a new life is always the greater one. */
 #define INCARNATION_EPOCH_S 1704067200 /* 2024-01-01 */
 
 struct object {
@@ -41,7 +41,7 @@ static uint32_t incarnation_now(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint32_t)((now.tv_sec - INCARNATION_EPOCH_S) * 8 + now.tv_nsec / 125000000);
+	return (uint32_t)((now.tv_sec - INCARNATION_EPOCH_S) * 4 + now.tv_nsec / 250000000);
 }
 
 static struct perron_endpoint station_endpoint(const struct perron_station *s)

@@ -59,6 +59,9 @@ static int port_arguments(const struct perron_station *s, struct arguments *a, c
 			return ret;
 		if (text[0])
 			argument_add(a, "%s", text);
+		const char *flag = perron_port_eal_flag(&s->port_configs[i]);
+		if (flag)
+			argument_add(a, "%s", flag);
 		pci |= perron_port_needs_pci(&s->port_configs[i]);
 	}
 	if (!pci)

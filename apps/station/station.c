@@ -306,6 +306,13 @@ static void lcores_watch(struct perron_station *s)
 	}
 }
 
+/* What ports need looked after outside their lcore: a memif that a peer left, for one. */
+static void ports_keep(struct perron_station *s)
+{
+	for (uint32_t i = 0; i < s->port_open_count; i++)
+		perron_port_upkeep(&s->ports[i], s->now_ns);
+}
+
 static void clock_renew(struct perron_station *s)
 {
 	if (s->now_ns < s->clock_due_ns)
@@ -365,6 +372,7 @@ void perron_station_turn(struct perron_station *s)
 	atomic_store_explicit(&s->beat, atomic_load_explicit(&s->beat, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 	clock_renew(s);
+	ports_keep(s);
 	lcores_watch(s);
 	bool worked = station_control_turn(s);
 	joined_tell(s);

@@ -81,7 +81,7 @@ enum perron_frame_type {
 
 /* The payload starts with a trace block: each hop adds its times (perron_trace). */
 #define PERRON_FLAG_TRACE 0x01u
-/* Sent again by its origin. */
+/* DATA: sent again by its origin. ACK: send again, now, what this does not acknowledge. */
 #define PERRON_FLAG_RETRY 0x02u
 #define PERRON_FLAGS_KNOWN (PERRON_FLAG_TRACE | PERRON_FLAG_RETRY)
 

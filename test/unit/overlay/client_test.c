@@ -490,11 +490,28 @@ static void test_asks_another_where_a_station_has_not_joined(void **state)
 	assert_int_equal(info(w).verdict, PERRON_VERDICT_NOT_JOINED);
 }
 
+static void test_an_unknown_sensor_is_asked_for_until_it_is_sure(void **state)
+{
+	struct world *w = *state;
+	uint32_t portal = 1;
+
+	assert_int_equal(subscribe(w), 0);
+	for (uint64_t asked = 0; asked < w->cfg.sure_ns; asked += w->cfg.request_ns) {
+		answer(w, portal, request_to(w, portal).nonce, PERRON_VERDICT_UNKNOWN_SENSOR, 0);
+		assert_int_equal(info(w).state, PERRON_SUBSCRIPTION_ASKING);
+		w->sent_count = 0;
+		pass(w, w->cfg.request_ns);
+		portal = portal % 3 + 1;
+	}
+	answer(w, portal, request_to(w, portal).nonce, PERRON_VERDICT_UNKNOWN_SENSOR, 0);
+	assert_int_equal(info(w).state, PERRON_SUBSCRIPTION_REFUSED);
+}
+
 static void test_is_refused_for_good_before_it_ever_stood(void **state)
 {
 	struct world *w = *state;
-	static const uint8_t final[] = {PERRON_VERDICT_UNKNOWN_SENSOR, PERRON_VERDICT_LATENCY,
-					PERRON_VERDICT_FULL, PERRON_VERDICT_MALFORMED};
+	static const uint8_t final[] = {PERRON_VERDICT_LATENCY, PERRON_VERDICT_FULL,
+					PERRON_VERDICT_MALFORMED};
 
 	for (uint32_t i = 0; i < sizeof(final); i++) {
 		w->sent_count = 0;
@@ -1174,6 +1191,7 @@ int main(void)
 		T(waits_where_it_is_told_to_wait),
 		T(does_not_wait_at_one_portal_for_ever),
 		T(asks_another_where_a_station_has_not_joined),
+		T(an_unknown_sensor_is_asked_for_until_it_is_sure),
 		T(is_refused_for_good_before_it_ever_stood),
 		T(keeps_asking_once_it_stood),
 		T(stands_while_frames_come_whatever_renewals_say),
