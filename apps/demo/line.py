@@ -24,7 +24,7 @@ MTU = 1500
 
 BEAT_INTERVAL = '100ms'
 BEAT_TIMEOUT = '500ms'       # 14 stations share what may be two cores
-BACKOFF_MAX = '500us'
+BACKOFF_MAX = '200us'
 MEMORY = '64MB'
 BUFFERS = 2048
 

@@ -66,6 +66,15 @@ check "a relay killed: the tree re-forms, every stream goes on" holds "$dir/kill
 	'r["faults"][0]["killed_at_ms"] > 0 and r["faults"][0]["gap_ms"] >= 0' \
 	'len(r["faults"][0]["gap_ms_by_sensor"]) == 8'
 
+nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+if nobody test -r "$top/test/data/line.nmea" &&
+	nobody test -x "$PERRON_BUILD/apps/perrond/perrond" &&
+	nobody unshare --user --map-root-user --mount --net true 2>/dev/null; then
+	check "without root: runs" nobody "$top/apps/demo/demo" --seconds 2 --kill none
+else
+	echo "skip  without root: the tree is not everybody's, or users get no namespaces"
+fi
+
 # Ended while stations start, by Ctrl-C and then so that it can clean nothing itself.
 "$top/apps/demo/demo" --seconds 60 --kill none >"$dir/int" 2>&1 &
 pid=$!
