@@ -1,0 +1,137 @@
+#include <string.h>
+
+#include "perf/latency/latency.h"
+#include "platform/clock.h"
+
+static const struct {
+	const char *name;
+	uint32_t ppm;
+} percentiles[] = {
+	{"p50", 500000},  {"p90", 900000},   {"p99", 990000},
+	{"p999", 999000}, {"p9999", 999900}, {"max", 1000000},
+};
+#define PERCENTILE_COUNT (sizeof(percentiles) / sizeof(percentiles[0]))
+
+/* b - a, 0 if the clocks of two processes disagree about the order. */
+static uint64_t between(struct latency_stream *s, uint64_t a_ns, uint64_t b_ns)
+{
+	if (b_ns >= a_ns)
+		return b_ns - a_ns;
+	s->backwards++;
+	return 0;
+}
+
+/* Splits the way of one frame; `taken_ns` is when it was delivered, overlay time. */
+static void hops_take(struct latency_stream *s, const uint8_t *data, uint64_t taken_ns)
+{
+	uint32_t count = perron_trace_count(data);
+	struct perron_trace_record last = {0};
+
+	for (uint32_t i = 0; i < count && i < LATENCY_HOP_MAX; i++) {
+		struct latency_hop *hop = &s->hops[i];
+		struct perron_trace_record r;
+		perron_trace_read(data, i, &r);
+		uint64_t stepped_ns = r.received_ns + r.step_ns;
+		uint64_t left_ns = r.received_ns + r.transmitted_ns;
+		if (i + 1 == count)
+			left_ns = taken_ns;
+		hop->peer = r.peer;
+		if (i > 0)
+			perron_histogram_record(&hop->wire,
+						between(s, last.received_ns + last.transmitted_ns,
+							r.received_ns));
+		perron_histogram_record(&hop->receive, r.step_ns);
+		perron_histogram_record(&hop->step, between(s, stepped_ns, left_ns));
+		last = r;
+	}
+	s->hop_count = count;
+}
+
+static void message_take(struct latency_stream *s, uint64_t now_ns)
+{
+	if (!s->number_first)
+		s->number_first = s->number;
+	s->number_last = s->number;
+	perron_histogram_record(&s->made, between(s, s->made_ns, now_ns));
+	perron_histogram_record(&s->due, between(s, s->due_ns, now_ns));
+}
+
+void latency_sink_take(void *context, uint64_t now_ns, uint32_t subscription,
+		       const struct perron_frame *frame)
+{
+	uint64_t monotonic_ns = latency_clock_ns();
+	uint64_t overlay_ns = perron_clock_now_ns() + (uint64_t)perron_clock_realtime_offset_ns();
+	struct latency_sink *sink = context;
+	struct latency_stream *s = &sink->streams[subscription];
+	struct perron_header header;
+	struct latency_stamp stamp;
+
+	(void)now_ns;
+	PERRON_ASSERT(subscription < sink->stream_count);
+	if (perron_frame_decode(frame->data, frame->length, &header) != PERRON_DROP_NONE)
+		return;
+	bool traced = (header.flags & PERRON_FLAG_TRACE) != 0;
+	uint32_t skip = traced ? PERRON_TRACE_SIZE : 0;
+	if (header.fragment_index == 0) {
+		if (header.length < skip + sizeof(stamp))
+			return;
+		memcpy(&stamp, frame->data + PERRON_HEADER_SIZE + skip, sizeof(stamp));
+		s->number = stamp.magic == LATENCY_MAGIC ? stamp.number : 0;
+		s->made_ns = stamp.made_ns;
+		s->due_ns = stamp.due_ns;
+	}
+	if (!s->number || !atomic_load_explicit(&sink->measuring, memory_order_acquire))
+		return;
+	s->frames++;
+	if (traced)
+		hops_take(s, frame->data, overlay_ns);
+	if (header.fragment_index + 1 == header.fragment_count)
+		message_take(s, monotonic_ns);
+}
+
+void latency_sink_reset(struct latency_sink *s)
+{
+	for (uint32_t i = 0; i < LATENCY_STREAM_MAX; i++) {
+		perron_histogram_reset(&s->streams[i].made);
+		perron_histogram_reset(&s->streams[i].due);
+		for (uint32_t k = 0; k < LATENCY_HOP_MAX; k++) {
+			perron_histogram_reset(&s->streams[i].hops[k].wire);
+			perron_histogram_reset(&s->streams[i].hops[k].receive);
+			perron_histogram_reset(&s->streams[i].hops[k].step);
+		}
+	}
+}
+
+static void histogram_print(const char *name, const struct perron_histogram *h, FILE *out)
+{
+	fprintf(out, "\"%s\": {", name);
+	for (uint32_t i = 0; i < PERCENTILE_COUNT; i++)
+		fprintf(out, "\"%s\": %.3f, ", percentiles[i].name,
+			(double)perron_histogram_percentile_ns(h, percentiles[i].ppm) / 1000);
+	fprintf(out, "\"mean\": %.3f}", (double)perron_histogram_mean_ns(h) / 1000);
+}
+
+void latency_stream_print(const struct latency_stream *s, FILE *out)
+{
+	uint64_t sent = s->number_first ? s->number_last - s->number_first + 1 : 0;
+
+	fprintf(out, "\"stream\": \"%s\", \"class\": \"%s\", \"samples\": %lu, \"sent\": %lu, ",
+		s->name, perron_class_name((enum perron_class)s->class), s->made.count, sent);
+	fprintf(out, "\"frames\": %lu, \"clock_backwards\": %lu,\n", s->frames, s->backwards);
+	histogram_print("latency_us", &s->made, out);
+	fprintf(out, ",\n");
+	histogram_print("latency_from_due_us", &s->due, out);
+	fprintf(out, ",\n\"hops\": [");
+	for (uint32_t i = 0; i < s->hop_count; i++) {
+		fprintf(out, "%s\n{\"peer\": %u, ", i ? "," : "", s->hops[i].peer);
+		if (i > 0) {
+			histogram_print("wire_us", &s->hops[i].wire, out);
+			fprintf(out, ", ");
+		}
+		histogram_print("receive_us", &s->hops[i].receive, out);
+		fprintf(out, ", ");
+		histogram_print("step_us", &s->hops[i].step, out);
+		fprintf(out, "}");
+	}
+	fprintf(out, "]");
+}
