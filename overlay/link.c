@@ -55,6 +55,7 @@ static void ack_hear(struct perron_link *l, uint64_t now_ns, uint32_t ack)
 	l->acked = ack;
 	l->answered = true;
 	l->ack_progress_ns = now_ns;
+	l->ack_gap_ns_max = 0;
 }
 
 bool perron_link_hear(struct perron_link *l, uint64_t now_ns, const struct perron_header *header)
@@ -102,8 +103,10 @@ void perron_link_hop(struct perron_link *l, uint64_t now_ns, uint32_t peer, uint
 		     struct perron_hop *hop)
 {
 	/* The one-way watch starts with the first frame that is not acknowledged. */
-	if (l->acked == l->tx_sequence)
+	if (l->acked == l->tx_sequence) {
 		l->ack_progress_ns = now_ns;
+		l->ack_gap_ns_max = 0;
+	}
 	if (++l->tx_sequence == 0)
 		l->tx_sequence = 1;
 	l->last_sent_ns = now_ns;
@@ -118,9 +121,9 @@ void perron_link_hop(struct perron_link *l, uint64_t now_ns, uint32_t peer, uint
 }
 
 /* A judge that stood still for a good part of the time-out could not have heard anything. */
-static uint64_t silence_allowed(const struct perron_link *l, uint64_t timeout_ns)
+static uint64_t silence_allowed(uint64_t gap_ns_max, uint64_t timeout_ns)
 {
-	return l->gap_ns_max > timeout_ns / 4 ? timeout_ns + l->gap_ns_max : timeout_ns;
+	return gap_ns_max > timeout_ns / 4 ? timeout_ns + gap_ns_max : timeout_ns;
 }
 
 bool perron_link_judge(struct perron_link *l, uint64_t now_ns, uint64_t gap_ns,
@@ -129,15 +132,18 @@ bool perron_link_judge(struct perron_link *l, uint64_t now_ns, uint64_t gap_ns,
 	PERRON_ASSERT(l->state == PERRON_LINK_OPENING || l->state == PERRON_LINK_UP);
 	if (gap_ns > l->gap_ns_max)
 		l->gap_ns_max = gap_ns;
-	uint64_t allowed = silence_allowed(l, timeout_ns);
+	if (gap_ns > l->ack_gap_ns_max)
+		l->ack_gap_ns_max = gap_ns;
+	uint64_t allowed = silence_allowed(l->gap_ns_max, timeout_ns);
+	uint64_t ack_allowed = silence_allowed(l->ack_gap_ns_max, timeout_ns);
 	bool silent = now_ns - l->last_heard_ns > allowed;
-	bool unheard = l->acked != l->tx_sequence && now_ns - l->ack_progress_ns > allowed;
+	bool unheard = l->acked != l->tx_sequence && now_ns - l->ack_progress_ns > ack_allowed;
 	if (!silent && !unheard)
 		return false;
 	*evidence = (struct perron_evidence){
 		.last_heard_ns = now_ns - l->last_heard_ns,
-		.expected_ns = allowed,
-		.own_gap_ns = l->gap_ns_max,
+		.expected_ns = silent ? allowed : ack_allowed,
+		.own_gap_ns = silent ? l->gap_ns_max : l->ack_gap_ns_max,
 		.one_way = !silent,
 	};
 	l->state = PERRON_LINK_DOWN;
@@ -149,12 +155,13 @@ uint64_t perron_link_deadline_ns(const struct perron_link *l, uint64_t interval_
 {
 	if (l->state != PERRON_LINK_OPENING && l->state != PERRON_LINK_UP)
 		return UINT64_MAX;
-	uint64_t allowed = silence_allowed(l, timeout_ns);
+	uint64_t allowed = silence_allowed(l->gap_ns_max, timeout_ns);
+	uint64_t ack_allowed = silence_allowed(l->ack_gap_ns_max, timeout_ns);
 	uint64_t due = l->last_sent_ns + interval_ns;
 	if (l->last_heard_ns + allowed + 1 < due)
 		due = l->last_heard_ns + allowed + 1;
-	if (l->acked != l->tx_sequence && l->ack_progress_ns + allowed + 1 < due)
-		due = l->ack_progress_ns + allowed + 1;
+	if (l->acked != l->tx_sequence && l->ack_progress_ns + ack_allowed + 1 < due)
+		due = l->ack_progress_ns + ack_allowed + 1;
 	return due;
 }
 

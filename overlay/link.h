@@ -38,6 +38,7 @@ struct perron_link {
 	uint64_t last_sent_ns;
 	uint64_t ack_progress_ns; /* when the neighbour last showed that it hears us */
 	uint64_t gap_ns_max;      /* judge's own longest gap since the neighbour was last heard */
+	uint64_t ack_gap_ns_max;  /* the same, since the neighbour last showed that it hears us */
 	uint64_t round_trip_ns_min;
 	uint64_t round_trip_ns_last;
 	uint64_t echo_ns;          /* the neighbour's clock in its last beat, to be echoed */
