@@ -343,7 +343,8 @@ static uint64_t deadline_find(struct perron_relay *r, uint64_t now_ns)
 		uint64_t due = relay_path_deadline_ns(&r->paths[i]);
 		deadline = due < deadline ? due : deadline;
 	}
-	return deadline;
+	/* What is overdue is due now: a tick that comes later than this is the relay's own gap. */
+	return deadline < now_ns ? now_ns : deadline;
 }
 
 void perron_relay_tick(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out)

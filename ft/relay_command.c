@@ -28,7 +28,8 @@ static void control_send(struct perron_relay *r, uint64_t now_ns,
 	relay_frame_send(r, &command->party, &hop, &header, command->payload, out);
 }
 
-static int link_open(struct perron_relay *r, uint64_t now_ns, const struct perron_party *party)
+static int link_open(struct perron_relay *r, uint64_t now_ns, const struct perron_party *party,
+		     struct perron_effects *out)
 {
 	uint32_t index = perron_map_find(&r->link_by_peer, party->id);
 
@@ -45,6 +46,9 @@ static int link_open(struct perron_relay *r, uint64_t now_ns, const struct perro
 	} else if (r->links[index].party.incarnation == party->incarnation &&
 		   r->links[index].state != PERRON_LINK_DOWN) {
 		r->links[index].party.endpoint = party->endpoint;
+		/* Said again: the event may have found no room. */
+		if (r->links[index].state == PERRON_LINK_UP)
+			relay_event_link(r, &r->links[index], PERRON_EVENT_LINK_UP, NULL, out);
 		return 0;
 	}
 	perron_link_open(&r->links[index], now_ns, party);
@@ -64,7 +68,7 @@ static int link_close(struct perron_relay *r, uint32_t peer)
 
 static int stream_open(struct perron_relay *r, uint32_t stream, uint64_t first)
 {
-	if (!stream || !first || relay_stream(r, stream))
+	if (relay_stream(r, stream))
 		return -EINVAL;
 	struct relay_stream *s = relay_stream(r, 0);
 	if (!s)
@@ -237,13 +241,18 @@ static bool command_is_valid(const struct perron_command *c)
 {
 	switch (c->kind) {
 	case PERRON_COMMAND_SEND:
-		return c->party.id && c->type >= PERRON_TYPE_CONTROL_FIRST;
+		return c->party.id && c->type >= PERRON_TYPE_CONTROL_FIRST &&
+		       c->type <= PERRON_TYPE_PATH_TEARDOWN &&
+		       c->payload_size <= PERRON_PAYLOAD_SIZE_MAX;
+	case PERRON_COMMAND_STREAM_OPEN:
+		return c->stream && c->sequence && c->sequence <= PERRON_SEQUENCE_MAX;
 	case PERRON_COMMAND_BRANCH_OPEN:
 		return c->stream && c->class <= PERRON_CLASS_NORMAL && c->party.id;
 	case PERRON_COMMAND_UPSTREAM:
 		return c->stream && c->class <= PERRON_CLASS_NORMAL;
 	case PERRON_COMMAND_START:
-		return c->stream && c->class <= PERRON_CLASS_NORMAL && c->sequence;
+		return c->stream && c->class <= PERRON_CLASS_NORMAL && c->sequence &&
+		       c->sequence <= PERRON_SEQUENCE_MAX;
 	default:
 		return c->kind > PERRON_COMMAND_NONE && c->kind < PERRON_COMMAND_COUNT;
 	}
@@ -257,7 +266,7 @@ int perron_relay_command(struct perron_relay *r, uint64_t now_ns,
 	r->release_budget = RELAY_RELEASE_MAX;
 	switch ((enum perron_command_kind)command->kind) {
 	case PERRON_COMMAND_LINK_OPEN:
-		return link_open(r, now_ns, &command->party);
+		return link_open(r, now_ns, &command->party, out);
 	case PERRON_COMMAND_LINK_CLOSE:
 		return link_close(r, command->party.id);
 	case PERRON_COMMAND_SEND:

@@ -197,6 +197,8 @@ static enum perron_drop data_permit(const struct relay_path *p, const struct per
 		return PERRON_DROP_WRONG_UPSTREAM;
 	if (!p->path.started)
 		return PERRON_DROP_EARLY;
+	if (!header->sequence || header->sequence > PERRON_SEQUENCE_MAX)
+		return PERRON_DROP_MALFORMED;
 	return PERRON_DROP_NONE;
 }
 
@@ -234,8 +236,8 @@ void relay_gap(struct perron_relay *r, uint64_t now_ns, const struct perron_head
 	struct relay_path *p = relay_path(r, header->stream, header->class);
 	enum perron_drop cause = data_permit(p, header);
 
-	if (cause != PERRON_DROP_NONE || !header->sequence) {
-		relay_drop(r, cause != PERRON_DROP_NONE ? cause : PERRON_DROP_MALFORMED);
+	if (cause != PERRON_DROP_NONE) {
+		relay_drop(r, cause);
 		return;
 	}
 	if (header->sequence <= p->path.floor) {
@@ -342,7 +344,10 @@ enum perron_offer perron_relay_offer(struct perron_relay *r, uint64_t now_ns, ui
 	PERRON_ASSERT(count > 0 && count <= PERRON_FRAGMENT_COUNT_MAX);
 	struct relay_stream *s = stream ? relay_stream(r, stream) : NULL;
 	struct relay_path *paths[PERRON_CLASS_NORMAL + 1];
-	uint32_t room = out->capacity - PERRON_EFFECT_RESERVE(out->capacity) - out->count;
+	uint32_t limit = out->capacity - PERRON_EFFECT_RESERVE(out->capacity);
+	uint32_t room = out->count < limit ? limit - out->count : 0;
+	/* A driver's thread may have stamped it after the lcore read its clock. */
+	uint64_t age_ns = now_ns > stamp_ns ? now_ns - stamp_ns : 0;
 	uint32_t deadline_us;
 
 	r->counters.offered++;
@@ -351,7 +356,7 @@ enum perron_offer perron_relay_offer(struct perron_relay *r, uint64_t now_ns, ui
 	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
 		paths[class] = relay_path(r, stream, class);
 	enum perron_offer answer =
-		offer_permit(r, now_ns - stamp_ns, paths, count, room, &deadline_us);
+		offer_permit(r, age_ns, paths, count, room, &deadline_us);
 	if (answer != PERRON_OFFER_ACCEPTED)
 		return answer;
 	for (uint32_t i = 0; i < count; i++) {

@@ -17,6 +17,8 @@
 #include "runtime/base/effects.h"
 
 #define PERRON_BRANCH_COUNT_MAX 64
+/* No stream comes to a sequence above: so that those around it are counted without a wrap. */
+#define PERRON_SEQUENCE_MAX (UINT64_MAX - 65536)
 
 /* Acknowledged: all up to `cumulative`; bit i of `bitmap`: cumulative + 1 + i as well. */
 struct perron_ack {
@@ -85,7 +87,7 @@ struct perron_path_info {
 	uint64_t late;
 };
 
-/* What every started branch has, with the floor taken into account. Branchless: `high`. */
+/* What every started branch has, with the floor taken into account. Of none: what was said. */
 struct perron_ack perron_path_aggregate(const struct perron_path *p);
 
 struct perron_branch *perron_path_branch(struct perron_path *p, uint32_t party_id);
