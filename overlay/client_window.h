@@ -15,9 +15,6 @@
 
 #include "overlay/path.h"
 
-/* Sequences from here on are refused, so that sums with a window cannot overflow. */
-#define PERRON_SEQUENCE_MAX (UINT64_MAX / 2)
-
 struct perron_window_slot {
 	uint64_t handle;
 	uint64_t sequence;

@@ -115,6 +115,14 @@ bool p3_is_joined(const struct perron_overlay *o, uint64_t now_ns)
 	       o->lease_until_ns > now_ns;
 }
 
+const struct perron_portal *p3_portal(const struct perron_overlay *o, uint32_t peer)
+{
+	for (uint32_t i = 0; i < o->cfg.portal_count; i++)
+		if (o->cfg.portal[i].peer == peer)
+			return &o->cfg.portal[i];
+	return NULL;
+}
+
 uint64_t p3_request_ns(struct perron_overlay *o)
 {
 	return o->cfg.request_ns + perron_random_below(&o->random, o->cfg.request_ns / 4 + 1);
@@ -145,9 +153,15 @@ void p3_send(struct perron_overlay *o, const struct perron_party *to, uint8_t ty
 		memcpy(command->payload, payload, size);
 }
 
-/* What came over the wire: whether it needs a link, and who takes it. */
+/* What came over the wire: from whom it may come, and who takes it. */
+enum p3_sender {
+	P3_FROM_LINK,
+	P3_FROM_PEER, /* a stranger as well: that is how peers become acquainted */
+	P3_FROM_CLIENT,
+};
+
 struct p3_handler {
-	bool needs_link;
+	enum p3_sender from;
 	void (*take)(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
 		     struct perron_effects *out);
 };
@@ -160,24 +174,33 @@ static void advertise_take(struct perron_overlay *o, uint64_t now_ns,
 }
 
 static const struct p3_handler handlers[] = {
-	[PERRON_TYPE_BINDING_REQUEST] = {false, p3_binding_request},
-	[PERRON_TYPE_BINDING_REPLY] = {false, p3_binding_reply},
-	[PERRON_TYPE_BIND] = {false, p3_bind},
-	[PERRON_TYPE_BIND_REPLY] = {false, p3_bind_reply},
-	[PERRON_TYPE_PARENT_REQUEST] = {false, p3_parent_request},
-	[PERRON_TYPE_PARENT_REPLY] = {false, p3_parent_reply},
-	[PERRON_TYPE_JOIN] = {true, p3_join},
-	[PERRON_TYPE_JOIN_REPLY] = {true, p3_join_reply},
-	[PERRON_TYPE_LEAVE] = {true, p3_leave},
-	[PERRON_TYPE_ADVERTISE] = {true, advertise_take},
-	[PERRON_TYPE_DISCOVER] = {true, p3_discover},
-	[PERRON_TYPE_DISCOVER_REPLY] = {false, p3_discover_reply},
-	[PERRON_TYPE_SUBSCRIBE] = {false, p3_subscribe},
-	[PERRON_TYPE_UNSUBSCRIBE] = {false, p3_unsubscribe},
-	[PERRON_TYPE_PATH_SETUP] = {true, p3_path_setup},
-	[PERRON_TYPE_PATH_REPLY] = {true, p3_path_reply},
-	[PERRON_TYPE_PATH_TEARDOWN] = {true, p3_path_teardown},
+	[PERRON_TYPE_BINDING_REQUEST] = {P3_FROM_PEER, p3_binding_request},
+	[PERRON_TYPE_BINDING_REPLY] = {P3_FROM_PEER, p3_binding_reply},
+	[PERRON_TYPE_BIND] = {P3_FROM_PEER, p3_bind},
+	[PERRON_TYPE_BIND_REPLY] = {P3_FROM_PEER, p3_bind_reply},
+	[PERRON_TYPE_PARENT_REQUEST] = {P3_FROM_PEER, p3_parent_request},
+	[PERRON_TYPE_PARENT_REPLY] = {P3_FROM_PEER, p3_parent_reply},
+	[PERRON_TYPE_JOIN] = {P3_FROM_LINK, p3_join},
+	[PERRON_TYPE_JOIN_REPLY] = {P3_FROM_LINK, p3_join_reply},
+	[PERRON_TYPE_LEAVE] = {P3_FROM_LINK, p3_leave},
+	[PERRON_TYPE_ADVERTISE] = {P3_FROM_LINK, advertise_take},
+	[PERRON_TYPE_DISCOVER] = {P3_FROM_LINK, p3_discover},
+	[PERRON_TYPE_DISCOVER_REPLY] = {P3_FROM_PEER, p3_discover_reply},
+	[PERRON_TYPE_SUBSCRIBE] = {P3_FROM_CLIENT, p3_subscribe},
+	[PERRON_TYPE_UNSUBSCRIBE] = {P3_FROM_CLIENT, p3_unsubscribe},
+	[PERRON_TYPE_PATH_SETUP] = {P3_FROM_LINK, p3_path_setup},
+	[PERRON_TYPE_PATH_REPLY] = {P3_FROM_LINK, p3_path_reply},
+	[PERRON_TYPE_PATH_TEARDOWN] = {P3_FROM_LINK, p3_path_teardown},
 };
+
+static bool sender_is_right(enum p3_sender from, const struct perron_event *event)
+{
+	bool is_client = (event->party.id & PERRON_CLIENT_ID) != 0;
+
+	if (from == P3_FROM_CLIENT)
+		return is_client;
+	return !is_client && (from == P3_FROM_PEER || event->linked);
+}
 
 static void control_take(struct perron_overlay *o, uint64_t now_ns,
 			 const struct perron_event *event, struct perron_effects *out)
@@ -190,7 +213,7 @@ static void control_take(struct perron_overlay *o, uint64_t now_ns,
 		p3_drop(o, PERRON_DROP_TYPE);
 		return;
 	}
-	if (handler->needs_link && !event->linked) {
+	if (!sender_is_right(handler->from, event)) {
 		p3_drop(o, PERRON_DROP_STRANGER);
 		return;
 	}
@@ -281,12 +304,12 @@ static int p3_attach(struct perron_overlay *o, uint64_t now_ns, const char *name
 	uint32_t stream = perron_stream_id(name);
 	if (perron_directory_find(&o->directory, stream, NULL))
 		return -EEXIST;
+	if (o->directory.count == o->directory.count_max)
+		return -ENOSPC;
 	struct perron_command *command = perron_effects_command(out, 0);
 	if (!command)
 		return -ENOSPC;
-	if (perron_directory_learn(&o->directory, &sensor, 0, false, UINT64_MAX) !=
-	    PERRON_DIRECTORY_NEW)
-		return -ENOSPC;
+	(void)perron_directory_learn(&o->directory, &sensor, 0, false, UINT64_MAX);
 	command->kind = PERRON_COMMAND_STREAM_OPEN;
 	command->stream = stream;
 	/* Above every sequence of an earlier life. */

@@ -213,15 +213,6 @@ void p3_search(struct perron_overlay *o, uint64_t now_ns, const struct perron_pa
 		perron_discover_write(payload, &query), out);
 }
 
-/* Through which root peer a client reaches what `holder` knows. */
-static const struct perron_portal *portal_for(const struct perron_overlay *o, uint32_t holder)
-{
-	for (uint32_t i = 0; i < o->cfg.portal_count; i++)
-		if (o->cfg.portal[i].peer == holder)
-			return &o->cfg.portal[i];
-	return NULL;
-}
-
 void p3_discover_reply(struct perron_overlay *o, uint64_t now_ns,
 		       const struct perron_event *event, struct perron_effects *out)
 {
@@ -242,7 +233,7 @@ void p3_discover_reply(struct perron_overlay *o, uint64_t now_ns,
 	uint8_t verdict = reply.verdict;
 	const struct perron_portal *redirect = NULL;
 	if (verdict == PERRON_VERDICT_OK) {
-		redirect = reply.holder == o->cfg.peer ? NULL : portal_for(o, reply.holder);
+		redirect = reply.holder == o->cfg.peer ? NULL : p3_portal(o, reply.holder);
 		verdict = redirect ? PERRON_VERDICT_REDIRECT : PERRON_VERDICT_WAIT;
 	} else if (verdict != PERRON_VERDICT_UNKNOWN_SENSOR) {
 		verdict = PERRON_VERDICT_WAIT;

@@ -256,6 +256,10 @@ void p3_binding_reply(struct perron_overlay *o, uint64_t now_ns, const struct pe
 		p3_drop(o, PERRON_DROP_MALFORMED);
 		return;
 	}
+	if (!p3_portal(o, event->party.id)) {
+		p3_drop(o, PERRON_DROP_STRANGER);
+		return;
+	}
 	if (o->state != PERRON_OVERLAY_BINDING || reply.attempt != o->attempt) {
 		p3_drop(o, PERRON_DROP_DUPLICATE);
 		return;
@@ -400,7 +404,9 @@ void p3_join(struct perron_overlay *o, uint64_t now_ns, const struct perron_even
 static void join_answered(struct perron_overlay *o, uint64_t now_ns,
 			  const struct perron_join_reply *reply, struct perron_effects *out)
 {
-	if (reply->nonce != o->nonce || reply->joiner_incarnation != o->cfg.incarnation ||
+	/* A question that was put twice is answered twice: the first answer counts. */
+	if (!o->join_sent_ns || reply->nonce != o->nonce ||
+	    reply->joiner_incarnation != o->cfg.incarnation ||
 	    (o->state != PERRON_OVERLAY_JOINING && o->state != PERRON_OVERLAY_JOINED)) {
 		p3_drop(o, PERRON_DROP_DUPLICATE);
 		return;

@@ -50,6 +50,11 @@ struct p3_neighbour *p3_neighbour_add(struct perron_overlay *o, uint64_t now_ns,
 	uint8_t had = n ? n->roles : 0;
 
 	PERRON_ASSERT(o->has_position && party->id != o->cfg.peer);
+	/* A frame of an earlier life, come late: the neighbour is another by now. */
+	if (n && (int32_t)(party->incarnation - n->party.incarnation) < 0) {
+		p3_drop(o, PERRON_DROP_INCARNATION);
+		return NULL;
+	}
 	if (!n) {
 		if (o->neighbour_count == o->cfg.neighbour_count_max)
 			return NULL;

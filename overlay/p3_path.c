@@ -372,22 +372,12 @@ static void subscribe_refuse(struct perron_overlay *o, const struct perron_event
 	p3_subscribe_reply(o, &event->party, &reply, out);
 }
 
-/* The root peer that a lateral entry's sensor is below. */
-static const struct perron_portal *lateral_portal(const struct perron_overlay *o, uint32_t via)
-{
-	for (uint32_t i = 0; i < o->cfg.portal_count; i++)
-		if (o->cfg.portal[i].peer == via)
-			return &o->cfg.portal[i];
-	return NULL;
-}
-
 void p3_subscribe(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
 		  struct perron_effects *out)
 {
 	struct perron_subscribe m;
 
-	if (!(event->party.id & PERRON_CLIENT_ID) ||
-	    !perron_subscribe_read(event->payload, event->payload_size, &m)) {
+	if (!perron_subscribe_read(event->payload, event->payload_size, &m)) {
 		p3_drop(o, PERRON_DROP_MALFORMED);
 		return;
 	}
@@ -408,7 +398,8 @@ void p3_subscribe(struct perron_overlay *o, uint64_t now_ns, const struct perron
 		return;
 	}
 	if (e->lateral) {
-		const struct perron_portal *portal = lateral_portal(o, e->via);
+		/* It is below a sibling: a root peer. */
+		const struct perron_portal *portal = p3_portal(o, e->via);
 		subscribe_refuse(o, event, &m,
 				 portal ? PERRON_VERDICT_REDIRECT : PERRON_VERDICT_WAIT, portal,
 				 out);
@@ -521,7 +512,7 @@ void p3_path_reply(struct perron_overlay *o, uint64_t now_ns, const struct perro
 		path_refused(o, now_ns, p, &m, out);
 		return;
 	}
-	if (!m.start) {
+	if (!m.start || m.start > PERRON_SEQUENCE_MAX) {
 		p3_drop(o, PERRON_DROP_MALFORMED);
 		return;
 	}

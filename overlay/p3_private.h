@@ -5,6 +5,7 @@
 #include "overlay/control.h"
 #include "overlay/directory.h"
 #include "overlay/p3.h"
+#include "overlay/path.h"
 #include "overlay/registry.h"
 #include "overlay/verdict.h"
 #include "runtime/base/random.h"
@@ -113,6 +114,8 @@ void p3_changed(struct perron_overlay *o);
 void p3_drop(struct perron_overlay *o, enum perron_drop cause);
 bool p3_is_joined(const struct perron_overlay *o, uint64_t now_ns);
 bool p3_is_root(const struct perron_overlay *o);
+/* The root peer of that id, as the portal list has it, or NULL. */
+const struct perron_portal *p3_portal(const struct perron_overlay *o, uint32_t peer);
 /* The time until a repeated request: jittered, so that many peers do not march in step. */
 uint64_t p3_request_ns(struct perron_overlay *o);
 void p3_send(struct perron_overlay *o, const struct perron_party *to, uint8_t type,
@@ -124,7 +127,7 @@ struct p3_neighbour *p3_neighbour(struct perron_overlay *o, uint32_t peer);
 struct p3_neighbour *p3_neighbour_of(struct perron_overlay *o, const struct perron_event *event,
 				     uint8_t role);
 struct p3_neighbour *p3_parent(struct perron_overlay *o);
-/* Opens the link if need be; NULL: no room. */
+/* Opens the link if need be; NULL: no room, or known from a later life. */
 struct p3_neighbour *p3_neighbour_add(struct perron_overlay *o, uint64_t now_ns,
 				      const struct perron_party *party,
 				      const struct perron_position *position, uint8_t role,

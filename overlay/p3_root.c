@@ -206,8 +206,7 @@ void p3_binding_request(struct perron_overlay *o, uint64_t now_ns,
 	struct perron_binding_reply reply = {.verdict = PERRON_VERDICT_WAIT};
 	struct perron_position place = {0};
 
-	if (!perron_binding_request_read(event->payload, event->payload_size, &request) ||
-	    (event->party.id & PERRON_CLIENT_ID)) {
+	if (!perron_binding_request_read(event->payload, event->payload_size, &request)) {
 		p3_drop(o, PERRON_DROP_MALFORMED);
 		return;
 	}

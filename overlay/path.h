@@ -17,8 +17,11 @@
 #include "runtime/base/effects.h"
 
 #define PERRON_BRANCH_COUNT_MAX 64
-/* No stream comes to a sequence above: so that those around it are counted without a wrap. */
-#define PERRON_SEQUENCE_MAX (UINT64_MAX - 65536)
+/*
+ * Sequences above are refused, so that sums with a window cannot wrap. The last incarnation's
+ * streams start below: at UINT32_MAX << 32.
+ */
+#define PERRON_SEQUENCE_MAX (UINT64_MAX - (1u << 30))
 
 /* Acknowledged: all up to `cumulative`; bit i of `bitmap`: cumulative + 1 + i as well. */
 struct perron_ack {

@@ -31,7 +31,8 @@ static uint32_t round_at(struct fixture *f, uint64_t now_ns, const struct perron
 	bool exhausted = false;
 
 	*exhausted_count = 0;
-	while ((frame = perron_origin_retry(&f->origin, now_ns, ack, &retry, &cursor, &exhausted))) {
+	while ((frame = perron_origin_retry(&f->origin, now_ns, ack, &retry, &cursor,
+					    &exhausted))) {
 		assert_int_equal(frame->handle, 500 + cursor - FIRST);
 		assert_false(perron_ack_has(ack, cursor));
 		*exhausted_count += exhausted;
