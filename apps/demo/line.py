@@ -24,6 +24,7 @@ MTU = 1500
 
 BEAT_INTERVAL = '100ms'
 BEAT_TIMEOUT = '500ms'       # 14 stations share what may be two cores
+LEASE = '1s'                 # what a path or a place holds unless it is renewed
 BACKOFF_MAX = '200us'
 MEMORY = '64MB'
 BUFFERS = 2048
@@ -80,7 +81,7 @@ def descriptor(peer, name, socket, port, huge, own_sensors):
     lines += [f'  - {{peer: {p}, address: {address_of(p)}}}' for p in PORTAL]
     lines += [f'  depth: {max(c.count(".") for c in CELLS) + 1}', '  span: 2',
               f'  cell_size: {CELL_SIZE}', f'  beat_interval: {BEAT_INTERVAL}',
-              f'  beat_timeout: {BEAT_TIMEOUT}']
+              f'  beat_timeout: {BEAT_TIMEOUT}', f'  lease: {LEASE}']
     lines += ['station:', f'  name: {name}', f'  address: {address_of(peer)}/24',
               '  idle: backoff', f'  backoff_max: {BACKOFF_MAX}',
               f'  housekeeping_core: {housekeeping}', f'  lcores: {worker}',
