@@ -17,6 +17,7 @@ void perron_relay_config_default(struct perron_relay_config *cfg)
 		.client_lag_max = 1024,
 		.beat_interval_ns = 50 * MS,
 		.beat_timeout_ns = 250 * MS,
+		.branch_keep_ns = 6000 * MS,
 		.ack_interval_ns = 1 * MS,
 		.retry_ns_min = 20 * MS,
 		.retry_ns_max = 1000 * MS,
@@ -32,7 +33,7 @@ static bool config_is_valid(const struct perron_relay_config *c)
 	       c->origin_count_max && c->origin_window >= 64 &&
 	       !(c->origin_window & (c->origin_window - 1)) && c->client_lag_max >= 2 &&
 	       c->client_lag_max < c->origin_window && c->beat_interval_ns &&
-	       c->beat_timeout_ns > c->beat_interval_ns && c->retry_ns_min &&
+	       c->beat_timeout_ns > c->beat_interval_ns && c->branch_keep_ns && c->retry_ns_min &&
 	       c->retry_ns_max >= c->retry_ns_min;
 }
 

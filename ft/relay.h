@@ -38,6 +38,7 @@ struct perron_relay_config {
 
 	uint64_t beat_interval_ns;
 	uint64_t beat_timeout_ns; /* silence that is a verdict */
+	uint64_t branch_keep_ns;  /* a branch that housekeeping did not renew for this long ends */
 	uint64_t ack_interval_ns; /* acknowledgements upstream wait this long for company */
 	uint64_t retry_ns_min;    /* the origin's first time-out; doubles with each try */
 	uint64_t retry_ns_max;

@@ -28,6 +28,7 @@ static void control_send(struct perron_relay *r, uint64_t now_ns,
 	relay_frame_send(r, &command->party, &hop, &header, command->payload, out);
 }
 
+/* Said again of a link that is up, it is answered again: an event may have been lost. */
 static int link_open(struct perron_relay *r, uint64_t now_ns, const struct perron_party *party,
 		     struct perron_effects *out)
 {
@@ -46,7 +47,6 @@ static int link_open(struct perron_relay *r, uint64_t now_ns, const struct perro
 	} else if (r->links[index].party.incarnation == party->incarnation &&
 		   r->links[index].state != PERRON_LINK_DOWN) {
 		r->links[index].party.endpoint = party->endpoint;
-		/* Said again: the event may have found no room. */
 		if (r->links[index].state == PERRON_LINK_UP)
 			relay_event_link(r, &r->links[index], PERRON_EVENT_LINK_UP, NULL, out);
 		return 0;
@@ -68,8 +68,10 @@ static int link_close(struct perron_relay *r, uint32_t peer)
 
 static int stream_open(struct perron_relay *r, uint32_t stream, uint64_t first)
 {
-	if (relay_stream(r, stream))
+	if (!stream || !first)
 		return -EINVAL;
+	if (relay_stream(r, stream))
+		return 0;
 	struct relay_stream *s = relay_stream(r, 0);
 	if (!s)
 		return -ENOSPC;
@@ -105,7 +107,8 @@ static struct perron_origin *origin_take(struct perron_relay *r, uint64_t first)
 }
 
 /* The path of (stream, class), made if need be; NULL if a table is full. */
-static struct relay_path *path_make(struct perron_relay *r, uint32_t stream, uint8_t class)
+static struct relay_path *path_make(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
+				    uint8_t class)
 {
 	struct relay_path *p = relay_path(r, stream, class);
 	struct relay_stream *s = relay_stream(r, stream);
@@ -127,10 +130,12 @@ static struct relay_path *path_make(struct perron_relay *r, uint32_t stream, uin
 	*p = (struct relay_path){
 		.path = {.stream = stream, .class = class, .used = true, .branches = branches},
 		.origin = origin,
+		.expire_at_ns = now_ns + r->cfg.branch_keep_ns,
 	};
 	p->path.origin = origin != NULL;
 	if (s)
 		perron_path_start(&p->path, s->next);
+	relay_wake_at(r, p->expire_at_ns);
 	if (index >= r->path_high)
 		r->path_high = index + 1;
 	return p;
@@ -147,7 +152,8 @@ static void branch_start(struct perron_relay *r, uint64_t now_ns, struct relay_p
 static int branch_open(struct perron_relay *r, uint64_t now_ns,
 		       const struct perron_command *command, struct perron_effects *out)
 {
-	struct relay_path *p = path_make(r, command->stream, command->class);
+	struct relay_path *p = path_make(r, now_ns, command->stream,
+						  command->class);
 	uint32_t deadline_us = (uint32_t)command->value;
 
 	if (!p)
@@ -159,6 +165,7 @@ static int branch_open(struct perron_relay *r, uint64_t now_ns,
 			relay_path_close(r, now_ns, p);
 		return -ENOSPC;
 	}
+	b->renewed_ns = now_ns;
 	if (deadline_us && (!p->deadline_us || deadline_us < p->deadline_us))
 		p->deadline_us = deadline_us;
 	if (p->path.started && !b->started)

@@ -22,6 +22,7 @@ struct relay_path {
 	struct perron_path path;
 	struct perron_origin *origin; /* NULL: relayed */
 	uint32_t deadline_us;         /* the tightest bound asked for; 0: none */
+	uint64_t expire_at_ns;        /* when to look for branches that nobody renewed */
 };
 
 struct perron_relay {

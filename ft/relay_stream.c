@@ -466,9 +466,28 @@ static void ack_send(struct perron_relay *r, uint64_t now_ns, struct relay_path 
 		perron_path_said(&p->path, &all);
 }
 
+/*
+ * Branches are soft state: a command that ended one may have found its ring full, and a branch that
+ * nobody wants would hold the origin's frames for ever.
+ */
+static void branches_expire(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			    struct perron_effects *out)
+{
+	for (uint32_t i = p->path.branch_count; i-- > 0;)
+		if (now_ns - p->path.branches[i].renewed_ns > r->cfg.branch_keep_ns)
+			(void)perron_path_branch_close(&p->path, p->path.branches[i].party.id);
+	p->expire_at_ns = now_ns + r->cfg.branch_keep_ns / 2;
+	if (p->path.branch_count)
+		relay_acknowledged(r, now_ns, p, out);
+	else
+		relay_path_close(r, now_ns, p);
+}
+
 void relay_path_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 		     uint32_t *retry_budget, struct perron_effects *out)
 {
+	if (p->expire_at_ns <= now_ns)
+		branches_expire(r, now_ns, p, out);
 	if (p->origin)
 		origin_tick(r, now_ns, p, retry_budget, out);
 	else if (p->path.ack_due && p->path.ack_due_ns <= now_ns)
@@ -479,9 +498,14 @@ uint64_t relay_path_deadline_ns(const struct relay_path *p)
 {
 	if (!p->path.used)
 		return UINT64_MAX;
-	if (p->origin)
-		return origin_is_behind(p) ? 0 : p->origin->due_ns;
-	return p->path.ack_due ? p->path.ack_due_ns : UINT64_MAX;
+	uint64_t due = p->expire_at_ns;
+	if (p->origin && origin_is_behind(p))
+		return 0;
+	if (p->origin && p->origin->due_ns < due)
+		due = p->origin->due_ns;
+	if (p->path.ack_due && p->path.ack_due_ns < due)
+		due = p->path.ack_due_ns;
+	return due;
 }
 
 void relay_path_close(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)

@@ -304,16 +304,10 @@ static int p3_attach(struct perron_overlay *o, uint64_t now_ns, const char *name
 	uint32_t stream = perron_stream_id(name);
 	if (perron_directory_find(&o->directory, stream, NULL))
 		return -EEXIST;
-	if (o->directory.count == o->directory.count_max)
+	if (perron_directory_learn(&o->directory, &sensor, 0, false, UINT64_MAX) !=
+	    PERRON_DIRECTORY_NEW)
 		return -ENOSPC;
-	struct perron_command *command = perron_effects_command(out, 0);
-	if (!command)
-		return -ENOSPC;
-	(void)perron_directory_learn(&o->directory, &sensor, 0, false, UINT64_MAX);
-	command->kind = PERRON_COMMAND_STREAM_OPEN;
-	command->stream = stream;
-	/* Above every sequence of an earlier life. */
-	command->sequence = (uint64_t)o->cfg.incarnation << 32 | 1;
+	p3_stream_open(o, perron_directory_find(&o->directory, stream, NULL), out);
 	p3_advertise_soon(o, now_ns);
 	p3_changed(o);
 	return 0;

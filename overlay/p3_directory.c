@@ -48,6 +48,34 @@ static void searches_expire(struct perron_overlay *o, uint64_t now_ns)
 			o->searches[i].nonce = 0; /* the client asks again */
 }
 
+void p3_stream_open(struct perron_overlay *o, const struct perron_directory_entry *e,
+		    struct perron_effects *out)
+{
+	struct perron_command *command = perron_effects_command(out, 0);
+
+	if (!command) {
+		p3_drop(o, PERRON_DROP_EFFECTS_FULL);
+		return;
+	}
+	command->kind = PERRON_COMMAND_STREAM_OPEN;
+	command->stream = e->stream;
+	/* Above every sequence of an earlier life. */
+	command->sequence = (uint64_t)o->cfg.incarnation << 32 | 1;
+}
+
+/* What is attached here: numbered anew, and said to the relay again (it may have been lost). */
+static void own_renew(struct perron_overlay *o, struct perron_effects *out)
+{
+	o->stamp++;
+	for (uint32_t i = 0; i < o->directory.count; i++) {
+		struct perron_directory_entry *e = &o->directory.entries[i];
+		if (e->via)
+			continue;
+		e->sensor.stamp = o->stamp;
+		p3_stream_open(o, e, out);
+	}
+}
+
 void p3_directory_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effects *out)
 {
 	if (o->advertise_at_ns > now_ns)
@@ -55,12 +83,10 @@ void p3_directory_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_
 	o->advertise_at_ns = now_ns + o->cfg.lease_ns / 4;
 	searches_expire(o, now_ns);
 	perron_directory_expire(&o->directory, now_ns);
-	o->stamp++;
-	for (uint32_t i = 0; i < o->directory.count; i++)
-		if (!o->directory.entries[i].via)
-			o->directory.entries[i].sensor.stamp = o->stamp;
+	own_renew(o, out);
 	if (!o->has_position)
 		return;
+	p3_neighbours_assert(o, out);
 	struct p3_neighbour *parent = p3_parent(o);
 	if (parent)
 		advertise_to(o, &parent->party, false, out);

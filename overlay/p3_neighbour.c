@@ -102,6 +102,12 @@ void p3_neighbours_drop_all(struct perron_overlay *o, uint8_t roles, struct perr
 		p3_neighbour_drop(o, o->neighbours[i].party.id, roles, true, out);
 }
 
+void p3_neighbours_assert(struct perron_overlay *o, struct perron_effects *out)
+{
+	for (uint32_t i = 0; i < o->neighbour_count; i++)
+		link_command(o, PERRON_COMMAND_LINK_OPEN, &o->neighbours[i].party, out);
+}
+
 void p3_link_up(struct perron_overlay *o, const struct perron_event *event)
 {
 	struct p3_neighbour *n = p3_neighbour(o, event->party.id);
@@ -117,6 +123,8 @@ void p3_link_down(struct perron_overlay *o, uint64_t now_ns, const struct perron
 {
 	struct p3_neighbour *n = p3_neighbour(o, party->id);
 
+	if (!n)
+		link_command(o, PERRON_COMMAND_LINK_CLOSE, party, out); /* it was not, when said */
 	if (!n || n->party.incarnation != party->incarnation)
 		return;
 	bool was_parent = (n->roles & PERRON_ROLE_PARENT) != 0;

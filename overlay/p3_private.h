@@ -94,6 +94,7 @@ struct perron_overlay {
 	uint64_t root_elect_at_ns; /* root peers: not before the others could have been heard */
 	bool root_elected;         /* since then each change of the links decides */
 	uint64_t root_bind_at_ns;
+	uint32_t root_coordinator; /* as of the last election */
 	uint64_t grace_until_ns;
 	uint64_t expire_at_ns;
 	struct perron_registry registry;
@@ -136,6 +137,8 @@ struct p3_neighbour *p3_neighbour_add(struct perron_overlay *o, uint64_t now_ns,
 void p3_neighbour_drop(struct perron_overlay *o, uint32_t peer, uint8_t roles, bool say_leave,
 		       struct perron_effects *out);
 void p3_neighbours_drop_all(struct perron_overlay *o, uint8_t roles, struct perron_effects *out);
+/* Says every link again: a command or an event may have found its ring full. */
+void p3_neighbours_assert(struct perron_overlay *o, struct perron_effects *out);
 void p3_link_up(struct perron_overlay *o, const struct perron_event *event);
 void p3_link_down(struct perron_overlay *o, uint64_t now_ns, const struct perron_party *party,
 		  struct perron_effects *out);
@@ -179,6 +182,8 @@ void p3_root_validate(struct perron_overlay *o, uint64_t now_ns, const struct pe
 		      struct perron_join_reply *reply);
 
 /* p3_directory.c: sensors */
+void p3_stream_open(struct perron_overlay *o, const struct perron_directory_entry *e,
+		    struct perron_effects *out);
 void p3_directory_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effects *out);
 void p3_advertise_soon(struct perron_overlay *o, uint64_t now_ns);
 void p3_advertise(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event);

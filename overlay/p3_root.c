@@ -57,7 +57,11 @@ void p3_root_elect(struct perron_overlay *o, uint64_t now_ns)
 	if (!p3_is_root(o) || !may_elect(o, now_ns) || o->state == PERRON_OVERLAY_LEFT)
 		return;
 	o->root_elected = true;
-	bool is_first = p3_cell_coordinator(o) == o->cfg.peer;
+	uint32_t first = p3_cell_coordinator(o);
+	bool is_first = first == o->cfg.peer;
+	if (first == o->root_coordinator)
+		return;
+	o->root_coordinator = first;
 	if (is_first && !o->reigning) {
 		reign_begin(o, now_ns);
 	} else if (!is_first && o->reigning) {

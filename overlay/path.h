@@ -54,6 +54,7 @@ struct perron_branch {
 	uint64_t asked;     /* the sequence it asked for; 0: the present */
 	uint64_t floor;     /* frames below are given up for this branch alone */
 	uint64_t gap_sent_ns;
+	uint64_t renewed_ns; /* housekeeping last wanted it */
 	uint64_t forwarded;
 };
 

@@ -74,6 +74,8 @@ static void relay_config(const struct perron_station *s, uint32_t peer_index,
 	cfg->origin_count_max = 3 * cfg->stream_count_max;
 	cfg->beat_interval_ns = d->overlay.beat_interval_ns;
 	cfg->beat_timeout_ns = d->overlay.beat_timeout_ns;
+	/* Longer than housekeeping keeps one (overlay/p3_path.c: two leases). */
+	cfg->branch_keep_ns = 3 * d->overlay.lease_ns;
 	cfg->clock_offset_ns = (uint64_t)perron_clock_realtime_offset_ns();
 }
 

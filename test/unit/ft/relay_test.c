@@ -896,7 +896,7 @@ static void full_tables_are_said(void **state)
 	assert_int_equal(link_open(g, 14), 0);
 
 	c = path_command(PERRON_COMMAND_STREAM_OPEN, 0, 0, 1);
-	assert_int_equal(command(g, c), -EINVAL); /* open already */
+	assert_int_equal(command(g, c), 0); /* open already: said again */
 	c.stream = STREAM + 1;
 	assert_int_equal(command(g, c), 0);
 	c.stream = STREAM + 2;
@@ -1487,6 +1487,7 @@ static void a_retry_goes_to_those_who_lack_it_and_waits_longer_each_time(void **
 	(void)state;
 	cfg.beat_interval_ns = 3000 * MS;
 	cfg.beat_timeout_ns = 9000 * MS;
+	cfg.branch_keep_ns = 60000 * MS;
 	g = originating(&cfg);
 	branch_open(g, ALARM, CLIENT_A, 0);
 	branch_open(g, ALARM, CLIENT_B, 0);
@@ -1511,6 +1512,34 @@ static void a_retry_goes_to_those_who_lack_it_and_waits_longer_each_time(void **
 	assert_int_equal(sent_of(g, PERRON_TYPE_GAP, CLIENT_B, NULL, NULL), 1);
 	assert_int_equal(drops(g, PERRON_DROP_ABANDONED), 1);
 	assert_int_equal(g->held, 0);
+	rig_free(g);
+}
+
+/* A command that ended a branch may be lost: a branch that nobody renews ends by itself. */
+static void a_branch_that_nobody_renews_ends(void **state)
+{
+	struct perron_relay_config cfg = config();
+	struct rig *g;
+
+	(void)state;
+	cfg.branch_keep_ns = 400 * MS;
+	g = originating(&cfg);
+	branch_open(g, ALARM, CLIENT_A, 0);
+	branch_open(g, ALARM, CLIENT_B, 0);
+	offer_many(g, 1);
+	ack_from(g, CLIENT_A, 100, 0);
+	assert_int_equal(g->held, 1);
+	for (uint32_t i = 0; i < 10; i++) {
+		g->now_ns += 100 * MS;
+		branch_open(g, ALARM, CLIENT_A, 0);
+		tick(g);
+	}
+	assert_int_equal(g->held, 0); /* B was all that it was kept for */
+	for (uint32_t i = 0; i < 10; i++) {
+		g->now_ns += 100 * MS;
+		tick(g);
+	}
+	assert_int_equal(perron_relay_paths_read(g->relay, &(struct perron_path_info){0}, 1), 0);
 	rig_free(g);
 }
 
@@ -1755,6 +1784,7 @@ int main(void)
 		cmocka_unit_test(an_origin_writes_the_whole_header),
 		cmocka_unit_test(a_frame_is_held_until_every_branch_has_it),
 		cmocka_unit_test(a_retry_goes_to_those_who_lack_it_and_waits_longer_each_time),
+		cmocka_unit_test(a_branch_that_nobody_renews_ends),
 		cmocka_unit_test(an_abandoned_frame_takes_what_is_before_it),
 		cmocka_unit_test(a_whole_window_is_abandoned_in_bounded_ticks),
 		cmocka_unit_test(what_was_let_go_is_not_asked_for),
