@@ -1072,7 +1072,7 @@ static void its_own_stall_is_excused(void **state)
 	rig_free(g);
 }
 
-/* Work that waits for the next tick must not look like a stall: it would excuse a dead neighbour. */
+/* Work left for the next tick must not look like a stall: it would excuse a dead neighbour. */
 static void work_left_over_is_no_stall(void **state)
 {
 	struct perron_relay_config cfg = config();
@@ -1244,7 +1244,7 @@ static void acknowledgements_go_upstream_in_company(void **state)
 	rig_free(g);
 }
 
-/* A late joiner is served from the present, or from where it asked if nobody let go of that yet. */
+/* It is served from the present, or from where it asked if nobody let go of that yet. */
 static void a_late_joiner(void **state)
 {
 	struct perron_relay_config cfg = config();
