@@ -16,7 +16,7 @@
 #define SELF   5
 #define LIFE   40
 #define SENSOR "track/7"
-#define STEPS_MAX 1000
+#define STEPS_MAX 300
 
 /* The control byte. */
 #define DO_KIND      0x07u /* 0: time, 1: a link's event, 2: a path's, else a frame */
@@ -51,7 +51,7 @@ static struct perron_party party(uint8_t which, uint8_t control)
 
 	return (struct perron_party){
 		.id = id,
-		.incarnation = 10u + (control & DO_LATER ? 1u : 0) - (control & DO_EARLIER ? 1u : 0),
+		.incarnation = control & DO_LATER ? 11 : control & DO_EARLIER ? 9 : 10,
 		.endpoint = {id, 7400},
 	};
 }

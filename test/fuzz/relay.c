@@ -19,7 +19,7 @@
 #define PARTIES     6
 #define HANDLES     65536
 #define RECORD_SIZE 24
-#define STEPS_MAX   2000
+#define STEPS_MAX   300
 
 /* The control byte. */
 #define DO_KIND  0x03u /* frame, command, offer, time */
