@@ -696,7 +696,9 @@ static void a_coordinator_yields_and_begins_anew(void **state)
 	assert_int_equal(binding_verdict(g, party(9), 0), PERRON_VERDICT_OK);
 	/* Bound, but not heard yet: that does not count. */
 	GIVE(g, party(ROOT), false, BIND, bind, {.position = at("0#1")});
+	link_event(g, PERRON_EVENT_LINK_UP, 77); /* each change of the links elects */
 	assert_true(view(g).is_root_coordinator);
+	assert_int_equal(view(g).coordinator, ROOT_B);
 	link_event(g, PERRON_EVENT_LINK_UP, ROOT);
 	assert_false(view(g).is_root_coordinator);
 	assert_int_equal(view(g).coordinator, ROOT);
