@@ -36,7 +36,7 @@
 #define RETRY_NS     500000000ull /* a refused subscription is asked for again */
 #define WAIT_MS	     20
 #define LATENCY_US   0 /* no bound: late frames are measured, not refused */
-#define LOST_MS	     600 /* a station that is silent for so long: another is asked */
+#define LOST_MS	     1000 /* a station that is silent for so long: another is asked */
 #define COMMAND_SIZE 64
 
 enum kind { KIND_SYNTHETIC, KIND_NMEA, KIND_TRACK, KIND_COUNT };

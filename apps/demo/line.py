@@ -23,8 +23,8 @@ TRACK_SPEEDUP = 30           # a train every few seconds
 MTU = 1500
 
 BEAT_INTERVAL = '100ms'
-BEAT_TIMEOUT = '500ms'       # 14 stations share what may be two cores
-LEASE = '1s'                 # what a path or a place holds unless it is renewed
+BEAT_TIMEOUT = '1s'          # 14 stations share what may be two busy cores
+LEASE = '2s'                 # what a path or a place holds unless it is renewed
 BACKOFF_MAX = '200us'
 MEMORY = '64MB'
 BUFFERS = 2048
