@@ -12,7 +12,9 @@ import lan
 
 PR_SET_PDEATHSIG = 1
 # A station that boots listens already, and does not answer yet.
-ANSWER_S, FIRST_ANSWER_S = 2, 0.03
+ANSWER_S, FIRST_ANSWER_S = 0.5, 0.03
+TRIES = 6  # of what must be known, from a station that a busy machine may hold up
+NICE = -10
 libc = ctypes.CDLL(None)
 
 
@@ -20,6 +22,10 @@ def die_with_parent():
     """A demo that is killed takes its processes along; Ctrl-C is the demo's alone."""
     os.setsid()
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        os.nice(NICE)  # as on an appliance: what else the machine does comes after its stations
+    except PermissionError:
+        pass
 
 
 class Process:
@@ -61,7 +67,7 @@ class Station(Process):
     def __init__(self, peer, name, command, log, path):
         super().__init__(name, command, log)
         self.peer, self.path, self.connection = peer, path, None
-        self.replies = set()  # commands that were answered
+        self.replies = {}  # the last one of each command
         self.killed = False
 
     def ask(self, command):
@@ -75,12 +81,26 @@ class Station(Process):
         except (OSError, ValueError, KeyError):
             self.hang_up()
             return None
-        self.replies.add(command)
+        self.replies[command] = reply
         return reply
 
     def rows(self, command):
+        """Of a list, as of now; none if the station does not answer in time."""
         reply = self.ask(command)
         return reply[command] if reply else []
+
+    def rows_known(self, command):
+        """As of now, or else as last told."""
+        self.ask(command)
+        return self.replies.get(command, {}).get(command, [])
+
+    def rows_surely(self, command):
+        """As of now, with patience."""
+        for _ in range(TRIES):
+            reply = self.ask(command)
+            if reply:
+                return reply[command]
+        return []
 
     def exchange(self, request):
         if self.connection is None:

@@ -19,10 +19,10 @@ class Account:
 
     def look(self, station):
         """Asks the sensor's station. The driver first: what it counts is offered afterwards."""
-        for row in station.rows('sensors'):
+        for row in station.rows_surely('sensors'):
             if row['sensor'] == self.sensor.name:
                 self.driver = row
-        last = [row['sequence'] for row in station.rows('streams')
+        last = [row['sequence'] for row in station.rows_surely('streams')
                 if row['role'] == 'origin' and row['class'] == self.sensor.traffic and
                 row['sensor'] == self.sensor.name]
         self.origin_last = max([self.origin_last, *last])
