@@ -42,6 +42,12 @@ static size_t branch_count(const struct perron_relay_config *c)
 	return (size_t)c->path_count_max * c->branch_count_max;
 }
 
+/* Counts of drops: for each path, and for each sensor here. */
+static size_t drop_count(const struct perron_relay_config *c)
+{
+	return ((size_t)c->path_count_max + c->stream_count_max) * PERRON_DROP_COUNT;
+}
+
 static size_t origin_frame_count(const struct perron_relay_config *c)
 {
 	return (size_t)c->origin_count_max * c->origin_window;
@@ -56,6 +62,7 @@ size_t perron_relay_size(const struct perron_relay_config *c)
 	       perron_arena_share(c->origin_count_max * sizeof(struct perron_origin)) +
 	       perron_arena_share(origin_frame_count(c) * sizeof(struct perron_origin_frame)) +
 	       perron_arena_share(branch_count(c) * sizeof(struct perron_branch)) +
+	       perron_arena_share(drop_count(c) * sizeof(uint64_t)) +
 	       perron_map_size(c->link_count_max) + perron_map_size(c->path_count_max);
 }
 
@@ -72,10 +79,16 @@ static void relay_lay_out(struct perron_relay *r, const struct perron_relay_conf
 	r->origin_frames =
 		perron_arena_take(&a, origin_frame_count(c) * sizeof(*r->origin_frames));
 	r->branches = perron_arena_take(&a, branch_count(c) * sizeof(*r->branches));
+	r->drops = perron_arena_take(&a, drop_count(c) * sizeof(*r->drops));
 	perron_map_init(&r->link_by_peer, &a, c->link_count_max, c->seed);
 	perron_map_init(&r->path_by_key, &a, c->path_count_max, c->seed);
-	for (uint32_t i = 0; i < c->path_count_max; i++)
+	for (uint32_t i = 0; i < c->path_count_max; i++) {
 		r->paths[i].path.branches = &r->branches[(size_t)i * c->branch_count_max];
+		r->paths[i].drop = &r->drops[(size_t)i * PERRON_DROP_COUNT];
+	}
+	for (uint32_t i = 0; i < c->stream_count_max; i++)
+		r->streams[i].drop =
+			&r->drops[((size_t)c->path_count_max + i) * PERRON_DROP_COUNT];
 	for (uint32_t i = 0; i < c->origin_count_max; i++)
 		r->origins[i].frames = &r->origin_frames[(size_t)i * c->origin_window];
 	PERRON_ASSERT(a.used == a.size);

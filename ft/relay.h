@@ -65,6 +65,13 @@ struct perron_relay_counters {
 	uint64_t drop[PERRON_DROP_COUNT];
 };
 
+/* Frames of a stream that were dropped, for one cause. */
+struct perron_relay_drop {
+	uint32_t stream;
+	uint8_t cause; /* enum perron_drop */
+	uint64_t count;
+};
+
 struct perron_relay;
 
 /* Default for every field but peer, incarnation, overlay and endpoint. */
@@ -104,6 +111,12 @@ void perron_relay_counters_read(const struct perron_relay *r, struct perron_rela
 uint32_t perron_relay_links_read(const struct perron_relay *r, struct perron_link_info *out,
 				 uint32_t max);
 uint32_t perron_relay_paths_read(const struct perron_relay *r, struct perron_path_info *out,
+				 uint32_t max);
+/*
+ * What the counters' drops are made of, as far as a stream is known: of the paths and sensors that
+ * are open now. One row for each stream and cause; rows that find no room are left out.
+ */
+uint32_t perron_relay_drops_read(const struct perron_relay *r, struct perron_relay_drop *out,
 				 uint32_t max);
 
 #endif

@@ -2,6 +2,7 @@
 #include "ft/relay_private.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* A control frame may go to a stranger: that is how peers become acquainted. */
 static void control_send(struct perron_relay *r, uint64_t now_ns,
@@ -75,7 +76,8 @@ static int stream_open(struct perron_relay *r, uint32_t stream, uint64_t first)
 	struct relay_stream *s = relay_stream(r, 0);
 	if (!s)
 		return -ENOSPC;
-	*s = (struct relay_stream){.stream = stream, .next = first};
+	memset(s->drop, 0, PERRON_DROP_COUNT * sizeof(*s->drop));
+	*s = (struct relay_stream){.stream = stream, .next = first, .drop = s->drop};
 	return 0;
 }
 
@@ -122,6 +124,7 @@ static struct relay_path *path_make(struct perron_relay *r, uint64_t now_ns, uin
 		return NULL;
 	p = &r->paths[index];
 	struct perron_branch *branches = p->path.branches;
+	uint64_t *drop = p->drop;
 	struct perron_origin *origin = s ? origin_take(r, s->next) : NULL;
 	if (s && !origin)
 		return NULL;
@@ -130,6 +133,7 @@ static struct relay_path *path_make(struct perron_relay *r, uint64_t now_ns, uin
 	*p = (struct relay_path){
 		.path = {.stream = stream, .class = class, .used = true, .branches = branches},
 		.origin = origin,
+		.drop = drop,
 		.expire_at_ns = now_ns + r->cfg.branch_keep_ns,
 	};
 	p->path.origin = origin != NULL;

@@ -15,12 +15,14 @@
 struct relay_stream {
 	uint32_t stream; /* 0: free */
 	uint64_t next;   /* sequence of the next frame taken */
+	uint64_t *drop;  /* by cause: messages that no path could take */
 };
 
 /* A path and, where the sensor is here, what is kept until it is acknowledged. */
 struct relay_path {
 	struct perron_path path;
 	struct perron_origin *origin; /* NULL: relayed */
+	uint64_t *drop;               /* by cause; beside, as it is seldom touched */
 	uint32_t deadline_us;         /* the tightest bound asked for; 0: none */
 	uint64_t expire_at_ns;        /* when to look for branches that nobody renewed */
 };
@@ -38,6 +40,7 @@ struct perron_relay {
 	struct perron_origin *origins;
 	struct perron_origin_frame *origin_frames;
 	struct perron_branch *branches;
+	uint64_t *drops; /* PERRON_DROP_COUNT for each path, then for each stream */
 	struct perron_map link_by_peer;
 	struct perron_map path_by_key;
 };
@@ -45,6 +48,15 @@ struct perron_relay {
 static inline void relay_drop(struct perron_relay *r, enum perron_drop cause)
 {
 	r->counters.drop[cause]++;
+}
+
+/* The same, of a stream: `of` is a path's or a sensor's own count, NULL where none is known. */
+static inline void relay_drop_of(struct perron_relay *r, uint64_t *of, enum perron_drop cause,
+				 uint64_t count)
+{
+	r->counters.drop[cause] += count;
+	if (of)
+		of[cause] += count;
 }
 
 static inline void relay_wake_at(struct perron_relay *r, uint64_t at_ns)

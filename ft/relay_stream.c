@@ -54,7 +54,7 @@ void relay_gap_send(struct perron_relay *r, uint64_t now_ns, struct relay_path *
 
 	b->gap_sent_ns = now_ns;
 	if (!relay_send(r, now_ns, &b->party, &header, NULL, out))
-		relay_drop(r, PERRON_DROP_NO_LINK);
+		relay_drop_of(r, p->drop, PERRON_DROP_NO_LINK, 1);
 }
 
 /* Lets go of what stands below `sequence`, as far as this call's budget goes. */
@@ -122,7 +122,7 @@ static void client_lag(struct perron_relay *r, uint64_t now_ns, struct relay_pat
 	uint64_t had = branch_had(&p->path, b);
 
 	PERRON_ASSERT(floor > had + 1);
-	r->counters.drop[PERRON_DROP_CLIENT_LAG] += floor - had - 1;
+	relay_drop_of(r, p->drop, PERRON_DROP_CLIENT_LAG, floor - had - 1);
 	b->floor = floor;
 	relay_gap_send(r, now_ns, p, b, out);
 	relay_acknowledged(r, now_ns, p, out);
@@ -168,7 +168,7 @@ static uint32_t fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 		if (!branch_wants(&p->path, b, sequence))
 			continue;
 		if (!relay_hop(r, now_ns, &b->party, &hop)) {
-			relay_drop(r, PERRON_DROP_NO_LINK);
+			relay_drop_of(r, p->drop, PERRON_DROP_NO_LINK, 1);
 			continue;
 		}
 		hop.class = p->path.class;
@@ -176,7 +176,7 @@ static uint32_t fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 		uint32_t before = out->count;
 		perron_effects_forward(out, handle, b->party.endpoint, p->path.class, &hop, 0);
 		if (out->count == before) {
-			relay_drop(r, PERRON_DROP_EFFECTS_FULL);
+			relay_drop_of(r, p->drop, PERRON_DROP_EFFECTS_FULL, 1);
 			continue;
 		}
 		latest = &out->items[before];
@@ -209,7 +209,7 @@ void relay_data(struct perron_relay *r, uint64_t now_ns, const struct perron_fra
 	enum perron_drop cause = data_permit(p, header);
 
 	if (cause != PERRON_DROP_NONE) {
-		relay_drop(r, cause);
+		relay_drop_of(r, p ? p->drop : NULL, cause, 1);
 		return;
 	}
 	uint64_t age_ns = now_ns + r->cfg.clock_offset_ns - header->origin_ns;
@@ -218,13 +218,15 @@ void relay_data(struct perron_relay *r, uint64_t now_ns, const struct perron_fra
 		p->path.late++;
 	}
 	p->path.received++;
+	p->path.bytes += header->length;
+	p->path.retried += (header->flags & PERRON_FLAG_RETRY) != 0;
 	if (header->sequence > p->path.high) {
 		p->path.high = header->sequence;
 		clients_watch(r, now_ns, p, out);
 	}
 	uint8_t flags = header->flags & PERRON_FLAG_RETRY;
 	if (!fan_out(r, now_ns, p, header->sequence, frame->handle, flags, true, out)) {
-		relay_drop(r, PERRON_DROP_DUPLICATE);
+		relay_drop_of(r, p->drop, PERRON_DROP_DUPLICATE, 1);
 		if (perron_ack_has(&p->path.acked, header->sequence))
 			ack_schedule(r, now_ns, p); /* what we said upstream was lost */
 	}
@@ -237,11 +239,11 @@ void relay_gap(struct perron_relay *r, uint64_t now_ns, const struct perron_head
 	enum perron_drop cause = data_permit(p, header);
 
 	if (cause != PERRON_DROP_NONE) {
-		relay_drop(r, cause);
+		relay_drop_of(r, p ? p->drop : NULL, cause, 1);
 		return;
 	}
 	if (header->sequence <= p->path.floor) {
-		relay_drop(r, PERRON_DROP_DUPLICATE);
+		relay_drop_of(r, p->drop, PERRON_DROP_DUPLICATE, 1);
 		return;
 	}
 	p->path.floor = header->sequence;
@@ -260,11 +262,12 @@ void relay_ack(struct perron_relay *r, uint64_t now_ns, const struct perron_fram
 	struct perron_branch *b = p ? perron_path_branch(&p->path, header->source) : NULL;
 
 	if (header->length != PERRON_ACK_SIZE) {
-		relay_drop(r, PERRON_DROP_MALFORMED);
+		relay_drop_of(r, p ? p->drop : NULL, PERRON_DROP_MALFORMED, 1);
 		return;
 	}
 	if (!b || b->party.incarnation != header->source_incarnation) {
-		relay_drop(r, p ? PERRON_DROP_WRONG_BRANCH : PERRON_DROP_UNKNOWN_STREAM);
+		relay_drop_of(r, p ? p->drop : NULL,
+			      p ? PERRON_DROP_WRONG_BRANCH : PERRON_DROP_UNKNOWN_STREAM, 1);
 		return;
 	}
 	struct perron_ack ack = {
@@ -272,7 +275,7 @@ void relay_ack(struct perron_relay *r, uint64_t now_ns, const struct perron_fram
 		.bitmap = perron_load64(frame->data + PERRON_HEADER_SIZE),
 	};
 	if (!perron_path_acknowledge(&p->path, b, &ack)) {
-		relay_drop(r, PERRON_DROP_IMPOSSIBLE_SEQUENCE);
+		relay_drop_of(r, p->drop, PERRON_DROP_IMPOSSIBLE_SEQUENCE, 1);
 		return;
 	}
 	if (b->ack.cumulative + 1 < branch_floor(&p->path, b) &&
@@ -290,16 +293,17 @@ static bool path_is_asked(const struct relay_path *p)
 	return p && p->origin && p->path.branch_count;
 }
 
-static enum perron_offer offer_refuse(struct perron_relay *r, enum perron_drop cause,
+static enum perron_offer offer_refuse(struct perron_relay *r, uint64_t *of, enum perron_drop cause,
 				      enum perron_offer answer)
 {
-	relay_drop(r, cause);
+	relay_drop_of(r, of, cause, 1);
 	return answer;
 }
 
 /* Whether every path of the stream can take `count` frames, and the tightest bound of them. */
-static enum perron_offer offer_permit(struct perron_relay *r, uint64_t age_ns,
-				      struct relay_path *const *paths, uint32_t count,
+static enum perron_offer offer_permit(struct perron_relay *r, const struct relay_stream *s,
+				      uint64_t age_ns, struct relay_path *const *paths,
+				      uint32_t count,
 				      uint32_t room, uint32_t *deadline_us)
 {
 	bool asked = false;
@@ -312,29 +316,35 @@ static enum perron_offer offer_permit(struct perron_relay *r, uint64_t age_ns,
 		asked = true;
 		uint32_t needed = count * (p->path.branch_count + 1);
 		if (!perron_origin_has_room(p->origin, count) || needed > room)
-			return offer_refuse(r, PERRON_DROP_ORIGIN_FULL, PERRON_OFFER_WOULD_BLOCK);
+			return offer_refuse(r, p->drop, PERRON_DROP_ORIGIN_FULL,
+					    PERRON_OFFER_WOULD_BLOCK);
 		room -= needed;
 		if (p->deadline_us && (!*deadline_us || p->deadline_us < *deadline_us))
 			*deadline_us = p->deadline_us;
 	}
 	if (!asked)
-		return offer_refuse(r, PERRON_DROP_NO_SUBSCRIBER, PERRON_OFFER_NO_SUBSCRIBER);
+		return offer_refuse(r, s->drop, PERRON_DROP_NO_SUBSCRIBER,
+				    PERRON_OFFER_NO_SUBSCRIBER);
 	if (*deadline_us && age_ns > (uint64_t)*deadline_us * 1000)
-		return offer_refuse(r, PERRON_DROP_DEADLINE, PERRON_OFFER_DEADLINE_IMPOSSIBLE);
+		return offer_refuse(r, s->drop, PERRON_DROP_DEADLINE,
+				    PERRON_OFFER_DEADLINE_IMPOSSIBLE);
 	return PERRON_OFFER_ACCEPTED;
 }
 
 static void frame_originate(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
-			    uint64_t sequence, uint64_t handle, struct perron_effects *out)
+			    uint64_t sequence, const struct perron_frame *frame,
+			    struct perron_effects *out)
 {
-	uint64_t given = perron_origin_push(p->origin, now_ns, handle, &r->retry);
+	uint64_t given = perron_origin_push(p->origin, now_ns, frame->handle, &r->retry);
 
 	PERRON_ASSERT(given == sequence);
 	p->path.high = sequence;
-	perron_effects_hold(out, handle);
+	p->path.received++;
+	p->path.bytes += frame->length - PERRON_HEADER_SIZE;
+	perron_effects_hold(out, frame->handle);
 	relay_wake_at(r, p->origin->due_ns);
 	clients_watch(r, now_ns, p, out);
-	fan_out(r, now_ns, p, sequence, handle, 0, false, out);
+	fan_out(r, now_ns, p, sequence, frame->handle, 0, false, out);
 }
 
 enum perron_offer perron_relay_offer(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
@@ -352,11 +362,12 @@ enum perron_offer perron_relay_offer(struct perron_relay *r, uint64_t now_ns, ui
 
 	r->counters.offered++;
 	if (!s)
-		return offer_refuse(r, PERRON_DROP_UNKNOWN_STREAM, PERRON_OFFER_UNKNOWN_STREAM);
+		return offer_refuse(r, NULL, PERRON_DROP_UNKNOWN_STREAM,
+				    PERRON_OFFER_UNKNOWN_STREAM);
 	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
 		paths[class] = relay_path(r, stream, class);
 	enum perron_offer answer =
-		offer_permit(r, age_ns, paths, count, room, &deadline_us);
+		offer_permit(r, s, age_ns, paths, count, room, &deadline_us);
 	if (answer != PERRON_OFFER_ACCEPTED)
 		return answer;
 	for (uint32_t i = 0; i < count; i++) {
@@ -376,8 +387,7 @@ enum perron_offer perron_relay_offer(struct perron_relay *r, uint64_t now_ns, ui
 		(void)perron_frame_encode(frames[i].data, &header);
 		for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
 			if (path_is_asked(paths[class]))
-				frame_originate(r, now_ns, paths[class], s->next,
-						frames[i].handle, out);
+				frame_originate(r, now_ns, paths[class], s->next, &frames[i], out);
 		s->next++;
 	}
 	return PERRON_OFFER_ACCEPTED;
@@ -389,7 +399,7 @@ static void origin_abandon(struct perron_relay *r, uint64_t now_ns, struct relay
 {
 	for (uint64_t s = p->origin->first; s <= sequence; s++)
 		if (!perron_ack_has(&p->path.acked, s))
-			relay_drop(r, PERRON_DROP_ABANDONED);
+			relay_drop_of(r, p->drop, PERRON_DROP_ABANDONED, 1);
 	p->path.floor = sequence + 1;
 	for (uint32_t i = 0; i < p->path.branch_count; i++)
 		if (p->path.branches[i].started)
@@ -422,6 +432,7 @@ static void origin_tick(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 			origin_abandon(r, now_ns, p, cursor, out);
 		} else {
 			r->counters.retried++;
+			p->path.retried++;
 			fan_out(r, now_ns, p, cursor, f->handle, PERRON_FLAG_RETRY, false, out);
 		}
 		cursor++;
@@ -511,6 +522,7 @@ uint64_t relay_path_deadline_ns(const struct relay_path *p)
 void relay_path_close(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
 {
 	struct perron_branch *branches = p->path.branches;
+	uint64_t *drop = p->drop;
 
 	if (p->origin) {
 		p->origin->draining = true;
@@ -518,5 +530,6 @@ void relay_path_close(struct perron_relay *r, uint64_t now_ns, struct relay_path
 	}
 	(void)perron_map_remove(&r->path_by_key,
 				(uint64_t)p->path.stream << 8 | p->path.class);
-	*p = (struct relay_path){.path = {.branches = branches}};
+	memset(drop, 0, PERRON_DROP_COUNT * sizeof(*drop));
+	*p = (struct relay_path){.path = {.branches = branches}, .drop = drop};
 }

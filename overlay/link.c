@@ -69,6 +69,15 @@ bool perron_link_hear(struct perron_link *l, uint64_t now_ns, const struct perro
 	return true;
 }
 
+/* Never 0 once measured: that would say that it was not. */
+static void round_trip_smooth(struct perron_link *l)
+{
+	uint64_t smooth = l->round_trip_ns;
+
+	smooth = smooth ? smooth - smooth / 8 + l->round_trip_ns_last / 8 : l->round_trip_ns_last;
+	l->round_trip_ns = smooth ? smooth : 1;
+}
+
 bool perron_link_beat_read(struct perron_link *l, uint64_t now_ns, const uint8_t *payload,
 			   uint32_t size)
 {
@@ -82,6 +91,7 @@ bool perron_link_beat_read(struct perron_link *l, uint64_t now_ns, const uint8_t
 	if (echo < l->opened_ns || echo > now_ns || held > now_ns - echo)
 		return true;
 	l->round_trip_ns_last = now_ns - echo - held;
+	round_trip_smooth(l);
 	if (!l->round_trip_ns_min || l->round_trip_ns_last < l->round_trip_ns_min)
 		l->round_trip_ns_min = l->round_trip_ns_last ? l->round_trip_ns_last : 1;
 	return true;
@@ -110,6 +120,7 @@ void perron_link_hop(struct perron_link *l, uint64_t now_ns, uint32_t peer, uint
 	if (++l->tx_sequence == 0)
 		l->tx_sequence = 1;
 	l->last_sent_ns = now_ns;
+	l->sent++;
 	*hop = (struct perron_hop){
 		.source = peer,
 		.source_incarnation = incarnation,
@@ -126,6 +137,15 @@ static uint64_t silence_allowed(uint64_t gap_ns_max, uint64_t timeout_ns)
 	return gap_ns_max > timeout_ns / 4 ? timeout_ns + gap_ns_max : timeout_ns;
 }
 
+/* Counts a silence past the time-out for which no verdict falls, once. */
+static void spared_count(struct perron_link *l, uint64_t since_ns, uint64_t *counted_ns)
+{
+	if (*counted_ns == since_ns)
+		return;
+	*counted_ns = since_ns;
+	l->spared++;
+}
+
 bool perron_link_judge(struct perron_link *l, uint64_t now_ns, uint64_t gap_ns,
 		       uint64_t timeout_ns, struct perron_evidence *evidence)
 {
@@ -138,8 +158,13 @@ bool perron_link_judge(struct perron_link *l, uint64_t now_ns, uint64_t gap_ns,
 	uint64_t ack_allowed = silence_allowed(l->ack_gap_ns_max, timeout_ns);
 	bool silent = now_ns - l->last_heard_ns > allowed;
 	bool unheard = l->acked != l->tx_sequence && now_ns - l->ack_progress_ns > ack_allowed;
-	if (!silent && !unheard)
+	if (!silent && !unheard) {
+		if (now_ns - l->last_heard_ns > timeout_ns)
+			spared_count(l, l->last_heard_ns, &l->spared_heard_ns);
+		if (l->acked != l->tx_sequence && now_ns - l->ack_progress_ns > timeout_ns)
+			spared_count(l, l->ack_progress_ns, &l->spared_ack_ns);
 		return false;
+	}
 	*evidence = (struct perron_evidence){
 		.last_heard_ns = now_ns - l->last_heard_ns,
 		.expected_ns = silent ? allowed : ack_allowed,

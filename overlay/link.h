@@ -41,10 +41,15 @@ struct perron_link {
 	uint64_t ack_gap_ns_max;  /* the same, since the neighbour last showed that it hears us */
 	uint64_t round_trip_ns_min;
 	uint64_t round_trip_ns_last;
+	uint64_t round_trip_ns; /* smoothed: an eighth of each measure */
 	uint64_t echo_ns;          /* the neighbour's clock in its last beat, to be echoed */
 	uint64_t echo_received_ns; /* when that beat came */
+	uint64_t sent; /* numbered frames */
 	uint64_t received;
 	uint64_t lost; /* gaps in the neighbour's sequence */
+	uint64_t spared_heard_ns; /* of a silence that was excused: when it began */
+	uint64_t spared_ack_ns;   /* the same, one-way */
+	uint32_t spared;          /* silences past the time-out that our own stall excused */
 };
 
 /* A link as others may see it. */
@@ -55,9 +60,11 @@ struct perron_link_info {
 	uint64_t last_sent_ns;
 	uint64_t gap_ns_max;
 	uint64_t round_trip_ns_min;
-	uint64_t round_trip_ns_last;
+	uint64_t round_trip_ns; /* smoothed; 0: not measured */
+	uint64_t sent;
 	uint64_t received;
 	uint64_t lost;
+	uint32_t spared;
 };
 
 /* Payload of a beat: sender's clock, and the receiver's last clock with the time it was kept. */

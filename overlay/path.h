@@ -71,7 +71,9 @@ struct perron_path {
 	uint64_t high; /* highest sequence seen (origin: given out) */
 	struct perron_ack acked; /* what was last said upstream */
 	uint64_t ack_due_ns;
-	uint64_t received;
+	uint64_t received; /* data frames from upstream, or given out here */
+	uint64_t bytes;    /* their payloads */
+	uint64_t retried;  /* of them, sent again by the origin */
 	uint64_t late;
 	uint32_t branch_count;
 	struct perron_branch *branches; /* branch_count_max of them */
@@ -87,8 +89,15 @@ struct perron_path_info {
 	uint64_t high;
 	uint64_t acked;
 	uint64_t floor;
+	uint32_t client_count; /* of the branches */
+	uint32_t deadline_us;  /* tightest bound asked for; 0: none */
 	uint64_t received;
+	uint64_t bytes;
+	uint64_t held; /* by an origin here */
+	uint64_t retried;
 	uint64_t late;
+	uint64_t abandoned;
+	uint64_t dropped; /* every cause */
 };
 
 /* What every started branch has, with the floor taken into account. Of none: what was said. */

@@ -13,6 +13,7 @@
 #define LINK_MAX	PERRON_NEIGHBOUR_COUNT_MAX
 #define STREAM_MAX	1024
 #define SENSOR_VIEW_MAX 1024
+#define DROP_MAX	1024
 
 /* Whether the row of that number is wanted; counts it. */
 struct pager {
@@ -176,9 +177,11 @@ static void link_row(const struct perron_station *s, uint32_t peer_index,
 	    info->received ? age_ns(s, info->last_heard_ns) : PERRON_SNAPSHOT_NEVER;
 	row->expected_ns = s->descriptor->overlay.beat_timeout_ns;
 	row->own_gap_ns_max = info->gap_ns_max;
-	row->round_trip_ns = info->round_trip_ns_last;
+	row->round_trip_ns = info->round_trip_ns;
+	row->sent = info->sent;
 	row->received = info->received;
 	row->lost = info->lost;
+	row->spared = info->spared;
 	link_verdict(s, peer_index, row);
 }
 
@@ -212,6 +215,30 @@ static void stream_name(uint32_t stream, const struct perron_sensor_view *sensor
 	snprintf(out, out_size, "%08x", stream);
 }
 
+static void stream_row(uint32_t peer, const struct perron_path_info *path,
+		       struct perron_snapshot_stream *row)
+{
+	*row = (struct perron_snapshot_stream){
+	    .peer = peer,
+	    .stream = path->stream,
+	    .class = path->class,
+	    .role = path->origin ? "origin" : "relay",
+	    .upstream = path->upstream,
+	    .branch_count = path->branch_count,
+	    .client_count = path->client_count,
+	    .latency_max_us = path->deadline_us,
+	    .sequence_last = path->high,
+	    .acknowledged = path->acked,
+	    .frames = path->received,
+	    .bytes = path->bytes,
+	    .held = path->held,
+	    .retries = path->retried,
+	    .late = path->late,
+	    .abandoned = path->abandoned,
+	    .dropped = path->dropped,
+	};
+}
+
 static uint32_t stream_rows(void *context, uint32_t first, uint32_t max,
 			    struct perron_snapshot_stream *out, uint32_t *total)
 {
@@ -229,20 +256,8 @@ static uint32_t stream_rows(void *context, uint32_t first, uint32_t max,
 			if (!pager_takes(&pager))
 				continue;
 			struct perron_snapshot_stream *row = &out[pager.filled - 1];
-			memset(row, 0, sizeof(*row));
-			row->peer = peer->id;
-			row->stream = paths[k].stream;
+			stream_row(peer->id, &paths[k], row);
 			stream_name(row->stream, sensors, known, row->sensor, sizeof(row->sensor));
-			row->class = paths[k].class;
-			row->role = paths[k].origin ? "origin" : "relay";
-			row->upstream = paths[k].upstream;
-			row->branch_count = paths[k].branch_count;
-			row->sequence_last = paths[k].high;
-			row->acknowledged = paths[k].acked;
-			row->frames = paths[k].received;
-			row->late = paths[k].late;
-			if (paths[k].origin && row->sequence_last > row->acknowledged)
-				row->held = row->sequence_last - row->acknowledged;
 		}
 	}
 	*total = pager.seen;
@@ -339,16 +354,42 @@ static uint32_t core_rows(void *context, uint32_t first, uint32_t max,
 }
 
 static void drop_row(struct pager *pager, struct perron_snapshot_drop *out, uint32_t cause,
-		     uint32_t peer, uint64_t count)
+		     uint32_t peer, uint32_t stream, uint64_t count)
 {
 	if (count && pager_takes(pager))
 		out[pager->filled - 1] = (struct perron_snapshot_drop){
-		    .cause = (uint8_t)cause, .peer = peer, .count = count};
+		    .cause = (uint8_t)cause, .peer = peer, .stream = stream, .count = count};
 }
 
 static uint64_t command_drops(const struct perron_station *s, uint32_t cause)
 {
 	return cause == PERRON_DROP_COMMAND_FULL ? s->command_drops : 0;
+}
+
+/*
+ * A peer's drops: stream after stream, and then by cause those that are no open stream's. The
+ * streams are read first, so that what is left over is never less than nothing for a drop that
+ * happens in between.
+ */
+static void peer_drop_rows(const struct perron_station *s, const struct station_peer *peer,
+			   struct pager *pager, struct perron_snapshot_drop *out)
+{
+	static struct perron_relay_drop drops[DROP_MAX];
+	const uint64_t *control = s->ops->drops(peer->overlay);
+	uint32_t count = perron_relay_drops_read(peer->relay, drops, DROP_MAX);
+	uint64_t told[PERRON_DROP_COUNT] = {0};
+	struct perron_relay_counters counters;
+
+	perron_relay_counters_read(peer->relay, &counters);
+	for (uint32_t i = 0; i < count; i++) {
+		told[drops[i].cause] += drops[i].count;
+		drop_row(pager, out, drops[i].cause, peer->id, drops[i].stream, drops[i].count);
+	}
+	for (uint32_t cause = 1; cause < PERRON_DROP_COUNT; cause++) {
+		uint64_t all = counters.drop[cause] + control[cause];
+		drop_row(pager, out, cause, peer->id, 0,
+			 all > told[cause] ? all - told[cause] : 0);
+	}
 }
 
 /* First what was dropped before a peer was known, then peer after peer. */
@@ -362,17 +403,10 @@ static uint32_t drop_rows(void *context, uint32_t first, uint32_t max,
 		uint64_t count = command_drops(s, cause);
 		for (uint32_t l = 0; l < s->lcore_count; l++)
 			count += perron_count_read(&s->lcores[l].counters.drop[cause]);
-		drop_row(&pager, out, cause, 0, count);
+		drop_row(&pager, out, cause, 0, 0, count);
 	}
-	for (uint32_t i = 0; i < s->peer_count; i++) {
-		const struct station_peer *peer = &s->peers[i];
-		const uint64_t *control = s->ops->drops(peer->overlay);
-		struct perron_relay_counters counters;
-		perron_relay_counters_read(peer->relay, &counters);
-		for (uint32_t cause = 1; cause < PERRON_DROP_COUNT; cause++)
-			drop_row(&pager, out, cause, peer->id,
-				 counters.drop[cause] + control[cause]);
-	}
+	for (uint32_t i = 0; i < s->peer_count; i++)
+		peer_drop_rows(s, &s->peers[i], &pager, out);
 	*total = pager.seen;
 	return pager.filled;
 }

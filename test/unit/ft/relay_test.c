@@ -422,11 +422,25 @@ static struct perron_link_info link_info(struct rig *g, uint32_t peer)
 
 /* --- each cause of a drop: counted once, and nothing else changed --- */
 
+/* What the relay counts of a stream; 0: of all. */
+static uint64_t stream_drops(struct rig *g, uint32_t stream, enum perron_drop cause)
+{
+	struct perron_relay_drop rows[64];
+	uint32_t count = perron_relay_drops_read(g->relay, rows, 64);
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (rows[i].cause == cause && (!stream || rows[i].stream == stream))
+			sum += rows[i].count;
+	return sum;
+}
+
 /* The relay's memory but its counters (which are inside, and found by what they count). */
 struct snapshot {
 	uint8_t *memory;
 	size_t size;
 	struct perron_relay_counters counters;
+	uint64_t of_streams[PERRON_DROP_COUNT];
 };
 
 static struct snapshot snapshot_of(struct rig *g)
@@ -436,7 +450,26 @@ static struct snapshot snapshot_of(struct rig *g)
 	s.memory = malloc(s.size);
 	memcpy(s.memory, g->relay, s.size);
 	perron_relay_counters_read(g->relay, &s.counters);
+	for (uint32_t cause = 1; cause < PERRON_DROP_COUNT; cause++)
+		s.of_streams[cause] = stream_drops(g, 0, (enum perron_drop)cause);
 	return s;
+}
+
+/* Takes back what the stream counted, where the stream is known: one word, one more. */
+static void stream_count_take_back(struct rig *g, struct snapshot *before, enum perron_drop cause)
+{
+	uint64_t more = stream_drops(g, 0, cause) - before->of_streams[cause];
+
+	assert_true(more <= 1);
+	for (size_t i = 0; more && i + 8 <= before->size; i += 8) {
+		uint64_t was, is;
+		memcpy(&was, before->memory + i, 8);
+		memcpy(&is, (uint8_t *)g->relay + i, 8);
+		more -= is == was + 1;
+		if (is == was + 1)
+			memcpy(before->memory + i, &is, 8);
+	}
+	assert_int_equal(more, 0);
 }
 
 static void assert_only_counted(struct rig *g, struct snapshot *before, enum perron_drop cause)
@@ -460,6 +493,7 @@ static void assert_only_counted(struct rig *g, struct snapshot *before, enum per
 	/* The budget of a call is set by each call. */
 	memcpy(at + sizeof(now) + 8, (uint8_t *)g->relay + (at - before->memory) + sizeof(now) + 8,
 	       4);
+	stream_count_take_back(g, before, cause);
 	assert_memory_equal(before->memory, g->relay, before->size);
 	free(before->memory);
 }
@@ -601,6 +635,8 @@ static void path_dropped(struct rig *g, enum perron_drop cause)
 	assert_int_equal(drops_all(g), all + 1);
 	assert_int_equal(g->out.count, 0);
 	struct perron_path_info is = path_info(g, ALARM);
+	assert_in_range(is.dropped - was.dropped, 0, 1);
+	was.dropped = is.dropped;
 	assert_memory_equal(&was, &is, sizeof(was));
 }
 
@@ -716,12 +752,15 @@ static void offers_that_are_refused(void **state)
 	s = snapshot_of(g);
 	assert_int_equal(offer(g, 1), PERRON_OFFER_NO_SUBSCRIBER);
 	assert_only_counted(g, &s, PERRON_DROP_NO_SUBSCRIBER);
+	assert_int_equal(stream_drops(g, STREAM, PERRON_DROP_NO_SUBSCRIBER), 1);
 	struct order open = path_command(PERRON_COMMAND_BRANCH_OPEN, ALARM, CLIENT_A, 0);
 	open.value = 1000;
 	assert_int_equal(command(g, open), 0);
 	s = snapshot_of(g);
 	assert_int_equal(offer_at(g, 1, g->now_ns - 1001000), PERRON_OFFER_DEADLINE_IMPOSSIBLE);
 	assert_only_counted(g, &s, PERRON_DROP_DEADLINE);
+	assert_int_equal(stream_drops(g, STREAM, PERRON_DROP_DEADLINE), 1);
+	assert_int_equal(path_info(g, ALARM).deadline_us, 1000);
 	assert_int_equal(offer_at(g, 1, g->now_ns - 1000000), PERRON_OFFER_ACCEPTED);
 	/* A clock read a little later than ours is no age at all. */
 	assert_int_equal(offer_at(g, 1, g->now_ns + 50), PERRON_OFFER_ACCEPTED);
@@ -739,6 +778,8 @@ static void a_full_window_would_block(void **state)
 	struct snapshot s = snapshot_of(g);
 	assert_int_equal(offer(g, 5), PERRON_OFFER_WOULD_BLOCK);
 	assert_only_counted(g, &s, PERRON_DROP_ORIGIN_FULL);
+	assert_int_equal(stream_drops(g, STREAM, PERRON_DROP_ORIGIN_FULL), 1);
+	assert_int_equal(path_info(g, ALARM).held, 60);
 	assert_int_equal(offer(g, 4), PERRON_OFFER_ACCEPTED);
 	assert_int_equal(offer(g, 1), PERRON_OFFER_WOULD_BLOCK);
 	assert_int_equal(g->held, 64);
@@ -1061,6 +1102,7 @@ static void its_own_stall_is_excused(void **state)
 	tick(g);
 	assert_null(event_of(g, PERRON_EVENT_LINK_DOWN));
 	assert_int_equal(sent_of(g, PERRON_TYPE_BEAT, UP, NULL, NULL), 1);
+	assert_int_equal(link_info(g, UP).spared, 1);
 	while (g->now_ns < stalled_ns + cfg.beat_timeout_ns - cfg.beat_interval_ns) {
 		g->now_ns = perron_relay_deadline_ns(g->relay);
 		tick(g);
@@ -1363,6 +1405,9 @@ static void a_slow_client_costs_only_itself(void **state)
 	assert_int_equal(sent_of(g, PERRON_TYPE_GAP, CLIENT_B, NULL, NULL), 0);
 	assert_int_equal(h.sequence, lag->sequence);
 	assert_int_equal(drops(g, PERRON_DROP_CLIENT_LAG), lag->sequence - 100);
+	assert_int_equal(stream_drops(g, STREAM, PERRON_DROP_CLIENT_LAG), lag->sequence - 100);
+	assert_int_equal(path_info(g, ALARM).dropped, lag->sequence - 100);
+	assert_int_equal(path_info(g, ALARM).client_count, 2);
 	assert_int_equal(effects_of(g, PERRON_EFFECT_FORWARD, CLIENT_B), 1);
 	ack_from(g, CLIENT_B, s, 0);
 	g->now_ns += cfg.ack_interval_ns;
@@ -1511,7 +1556,46 @@ static void a_retry_goes_to_those_who_lack_it_and_waits_longer_each_time(void **
 	assert_int_equal(event_of(g, PERRON_EVENT_ABANDONED)->sequence, 100);
 	assert_int_equal(sent_of(g, PERRON_TYPE_GAP, CLIENT_B, NULL, NULL), 1);
 	assert_int_equal(drops(g, PERRON_DROP_ABANDONED), 1);
+	assert_int_equal(path_info(g, ALARM).abandoned, 1);
+	assert_int_equal(path_info(g, ALARM).retried, cfg.retry_count_max);
 	assert_int_equal(g->held, 0);
+	rig_free(g);
+}
+
+/* What people see of a stream: how much went by, and which frames were dropped for which cause. */
+static void a_stream_has_counts_of_its_own(void **state)
+{
+	struct perron_relay_config cfg = config();
+	struct rig *g = relaying(&cfg, DOWN);
+	struct perron_header data = header_from(g, UP, PERRON_TYPE_DATA);
+	const uint8_t payload[10] = {0};
+
+	(void)state;
+	data.sequence = 100;
+	data.length = sizeof(payload);
+	give(g, &data, payload);
+	data.flags = PERRON_FLAG_RETRY;
+	data.sequence = 101;
+	data.link_sequence++;
+	give(g, &data, payload);
+	assert_int_equal(path_info(g, ALARM).received, 2);
+	assert_int_equal(path_info(g, ALARM).bytes, 2 * sizeof(payload));
+	assert_int_equal(path_info(g, ALARM).retried, 1);
+	assert_int_equal(path_info(g, ALARM).client_count, 0);
+	assert_int_equal(path_info(g, ALARM).dropped, 0);
+	ack_from(g, DOWN, 101, 0);
+	g->link_sequence += 2;
+	data_from(g, UP, 100); /* all have it */
+	assert_int_equal(stream_drops(g, STREAM, PERRON_DROP_DUPLICATE), 1);
+	data_from(g, DOWN, 102);
+	assert_int_equal(stream_drops(g, STREAM, PERRON_DROP_WRONG_UPSTREAM), 1);
+	assert_int_equal(path_info(g, ALARM).dropped, 2);
+	/* Counts end with their path; the relay's own stay. */
+	branch_close(g, ALARM, DOWN);
+	assert_int_equal(stream_drops(g, STREAM, PERRON_DROP_DUPLICATE), 0);
+	assert_int_equal(drops(g, PERRON_DROP_DUPLICATE), 1);
+	branch_open(g, ALARM, DOWN, 0);
+	assert_int_equal(path_info(g, ALARM).dropped, 0);
 	rig_free(g);
 }
 
@@ -1784,6 +1868,7 @@ int main(void)
 		cmocka_unit_test(an_origin_writes_the_whole_header),
 		cmocka_unit_test(a_frame_is_held_until_every_branch_has_it),
 		cmocka_unit_test(a_retry_goes_to_those_who_lack_it_and_waits_longer_each_time),
+		cmocka_unit_test(a_stream_has_counts_of_its_own),
 		cmocka_unit_test(a_branch_that_nobody_renews_ends),
 		cmocka_unit_test(an_abandoned_frame_takes_what_is_before_it),
 		cmocka_unit_test(a_whole_window_is_abandoned_in_bounded_ticks),

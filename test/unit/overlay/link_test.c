@@ -50,6 +50,7 @@ static void frames_are_numbered_in_a_row(void **state)
 
 	(void)state;
 	assert_int_equal(second.link_sequence, first.link_sequence + 1);
+	assert_int_equal(l.sent, 2);
 	assert_int_equal(first.source, 5);
 	assert_int_equal(first.source_incarnation, 9);
 	assert_int_equal(first.destination, 7);
@@ -227,8 +228,10 @@ static void a_judge_that_stood_still_waits_for_more(void **state)
 
 	(void)state;
 	assert_true(hear(&l, T0, 100, 0));
+	assert_int_equal(l.spared, 0);
 	assert_false(judge(&l, T0 + gap_ns, gap_ns, &evidence));
 	assert_false(judge(&l, T0 + gap_ns + TIMEOUT, 0, &evidence));
+	assert_int_equal(l.spared, 1); /* one silence, however often it was looked at */
 	assert_true(judge(&l, T0 + gap_ns + TIMEOUT + 1, 0, &evidence));
 	assert_int_equal(evidence.own_gap_ns, gap_ns);
 	assert_int_equal(evidence.expected_ns, gap_ns + TIMEOUT);
@@ -295,6 +298,7 @@ static void beats_measure_the_round_trip(void **state)
 	assert_int_equal(a.round_trip_ns_min, 3 * MS);
 	assert_true(perron_link_beat_read(&a, T0 + 19 * MS, payload, sizeof(payload)));
 	assert_int_equal(a.round_trip_ns_last, 8 * MS);
+	assert_int_equal(a.round_trip_ns, 3 * MS - 3 * MS / 8 + MS);
 	assert_int_equal(a.round_trip_ns_min, 3 * MS);
 }
 
