@@ -4,8 +4,8 @@ Each mode is run several times, in turn with its yardstick: a set-up anew each t
 a mode flow at once, at rates that have no common beat; a traced one tells the hops' shares, and the
 others are not traced: what they measure has no clock reads in between.
 """
-from suite import report, stations, yardstick
-from suite.network import Fault
+from suite import machine, report, stations, yardstick
+from suite.network import Fault, Missing
 from suite.tools import median, program, say
 
 # name in the results, class, bytes, messages a second
@@ -48,8 +48,10 @@ def streams_of(mode, wanted):
 
 def mode_run(mode, wanted, seconds, warm):
     """One run: stream -> its figures; all have what the station said of itself."""
+    quiet = machine.conditions(0.2)
     found = MODES[mode][0](streams_of(mode, wanted), seconds, warm)
     for stream in found['streams']:
+        stream['machine'] = quiet
         stream['cores'] = found['cores']
         stream['drops'] = found['drops']
     return {s['stream']: s for s in found['streams']}
@@ -60,11 +62,11 @@ def attempt(what, function, *words):
         return function(*words)
     except (Fault, OSError, ValueError, TimeoutError) as fault:
         say(f'{what}: {fault}')
-        return str(fault)
+        return fault
 
 
 def turns(wanted, options):
-    """All runs, a mode and its yardstick in turn: name -> list of figures or of why not."""
+    """All runs, a mode and its yardstick in turn: name -> list of figures or of faults."""
     seconds, warm = (2, 1) if options.quick else (8, 1)
     repetitions = 1 if options.quick else min(options.repetitions, 3)
     modes = [m for m in MODES if streams_of(m, wanted)]
@@ -89,8 +91,8 @@ def good(runs):
 
 def why_not(name, runs):
     """A result without figures. What cannot run on this machine is skipped, not failed."""
-    why = next((r for r in runs if isinstance(r, str)), 'did not run')
-    return {'name': name, 'unit': 'us', 'error': why, 'skipped': 'needs ' in why}
+    return {'name': name, 'unit': 'us', 'error': str(runs[0]),
+            'skipped': isinstance(runs[0], Missing)}
 
 
 def yardstick_result(name, runs):
@@ -141,6 +143,7 @@ def latency_result(mode, stream, runs):
         'sent': sum(f['sent'] for f in found), 'lost': sum(f['lost'] for f in found),
         'duplicates': sum(f['duplicates'] for f in found), 'repetitions': len(found),
         'medians': [x['p50'] for x in latency],
+        'machine': [f['machine'] for f in found],
         'from_due': {k: median([f['latency_from_due_us'][k] for f in found])
                      for k in list(SHARES) + ['max']},
         'percentiles': [[SHARES[k], middle[k]] for k in SHARES],

@@ -35,10 +35,10 @@ def huge_pages():
             (line.split(':', 1) for line in read('/proc/meminfo').splitlines() if 'Huge' in line)}
 
 
-def conditions():
-    """What may be another after the run."""
+def conditions(seconds=0.5):
+    """What may be another after the run; own gaps are looked for so long on each core."""
     tool = program('perf/perron-machine')
-    text = output([tool]) if tool else ''
+    text = output([tool, '--gap-seconds', str(seconds)]) if tool else ''
     return {'load_average': read('/proc/loadavg').split()[:3], 'cpu_mhz': cpu_mhz(),
             'measured': json.loads(text) if text else None}
 

@@ -11,7 +11,11 @@ DPDK_DIRECTORY = '/var/run/dpdk'
 
 
 class Fault(Exception):
-    """What cannot be done here, in one line."""
+    """What went wrong, in one line."""
+
+
+class Missing(Fault):
+    """This machine does not have what it takes."""
 
 
 def run(*command):
@@ -26,7 +30,7 @@ class Lan:
 
     def __init__(self, count, addresses=False):
         if os.geteuid() != 0 or not shutil.which('ip'):
-            raise Fault('needs root and iproute2, for network namespaces')
+            raise Missing('needs root and iproute2, for network namespaces')
         self.prefix = f'pp{os.getpid()}x'
         self.count = count
         self.addresses = addresses

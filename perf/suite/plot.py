@@ -40,18 +40,22 @@ set style fill solid 0.5
 set xtics rotate by 60 right noenhanced font ",8"
 set xrange [-1:{len(rows)}]
 unset key
-plot $rows using 1:3:xticlabel(2) with boxes, $rows using 1:3:4:5 with yerrorbars lc black pt 0
+plot $rows using 1:3:xticlabel(2) with boxes, \\
+     $rows using 1:3:4:5 with yerrorbars lc black pt 7 ps 0.3
 ''')
 
 
 def latency_plot(path, state, results):
-    """Each result's percentiles over the share of packets that are slower."""
+    """Percentiles of the smallest alarms of each mode; of a single mode, all that it has."""
+    if len({r['name'].split('/')[1] for r in results}) > 1:
+        results = [r for r in results if r['name'].endswith('/418/alarm')] or results
     blocks, curves = '', []
     for i, result in enumerate(results):
         rows = [(1 / (1 - share), value) for share, value in result['percentiles']
                 if share < 1 and value > 0]
         blocks += data_block(f'curve{i}', rows)
-        curves.append(f"$curve{i} using 1:2 with linespoints title \"{result['name']}\" noenhanced")
+        title = result['name'].replace('latency/', '')
+        curves.append(f'$curve{i} using 1:2 with linespoints title "{title}" noenhanced')
     gnuplot(path, blocks + f'''
 set title "one-way latency by percentile\\n{title_of(state)}" noenhanced
 set logscale xy
@@ -59,7 +63,7 @@ set xlabel "percentile"
 set xtics ("50" 2, "90" 10, "99" 100, "99.9" 1000, "99.99" 10000)
 set ylabel "us"
 set grid
-set key left top
+set key outside right top
 plot {', '.join(curves)}
 ''')
 

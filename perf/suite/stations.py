@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 
-from suite.network import Fault, Lan, Processes
+from suite.network import Fault, Lan, Missing, Processes
 from suite.tools import program
 
 # 7 cells in a binary tree of 3 levels, 2 peers each.
@@ -88,7 +88,7 @@ def two_stations(ports, inside, streams, seconds, warm):
     """
     first, second = cores()
     if first == second:
-        raise Fault('needs two cores')
+        raise Missing('needs two cores')
     where = {p: NETWORK + '1' for p in ROOTS}
     halves = [[p for p in PEERS if level(p) != 1], [p for p in PEERS if level(p) == 1]]
     with Processes() as processes:
