@@ -705,7 +705,15 @@ static void a_coordinator_yields_and_begins_anew(void **state)
 	assert_int_equal(binding_verdict(g, party(9), 0), PERRON_VERDICT_REDIRECT);
 	link_event(g, PERRON_EVENT_LINK_DOWN, ROOT);
 	assert_true(view(g).is_root_coordinator);
-	/* What it knew of the leases is out of date: it knows nobody, and waits. */
+	/* What it knew of the leases is out of date: another may hold 9's place by now. */
+	struct perron_join_reply reply;
+	child_add(g, 30, "0.0#1");
+	GIVE(g, party(30), true, JOIN, join,
+	     {.joiner = party(30), .position = at("0.0#1"), .route_count = 1, .route = {30}});
+	const struct perron_command *c = sent(g, PERRON_TYPE_JOIN_REPLY, 30);
+	assert_non_null(c);
+	assert_true(perron_join_reply_read(c->payload, c->payload_size, &reply));
+	assert_int_equal(reply.verdict, PERRON_VERDICT_OK);
 	assert_int_equal(binding_verdict(g, party(9), 0), PERRON_VERDICT_WAIT);
 	g->now_ns += 2 * g->cfg.lease_ns;
 	tick(g);
