@@ -200,7 +200,7 @@ void cli_view_cores(const json_t *reply, FILE *out)
 	size_t i;
 
 	cli_table_init(&table, COLUMNS(">CORE", "ROLE", "IDLE", "ISOLATED", ">PEERS", ">BUSY",
-				       ">TURNS", ">LONGEST", ">OVER", ">THRESHOLD", ">GAP",
+				       "STALLED", ">STALLS", ">TURNS", ">LONGEST", ">OVER", ">THRESHOLD", ">GAP",
 				       ">RECEIVED", ">SENT", ">CYCLES/FRAME"));
 	json_array_foreach(json_object_get(reply, "cores"), i, core)
 	{
@@ -211,6 +211,8 @@ void cli_view_cores(const json_t *reply, FILE *out)
 		add(&table, core, "peers");
 		cli_table_add(&table, "%.1f%%",
 			      (double)json_integer_value(json_object_get(core, "busy_ppm")) / 1e4);
+		add(&table, core, "stalled");
+		add(&table, core, "stalls");
 		add(&table, core, "turns");
 		add_duration(&table, core, "turn_ns_max");
 		add(&table, core, "turns_over");

@@ -22,6 +22,7 @@
 #include "platform/memory.h"
 #include "runtime/housekeeping/socket.h"
 #include "runtime/housekeeping/views.h"
+#include "runtime/housekeeping/watch.h"
 #include "runtime/lcore/lcore.h"
 
 #define STATION_PEER_MAX   PERRON_DESCRIPTOR_PEER_MAX
@@ -150,8 +151,7 @@ struct perron_station {
 	_Alignas(PERRON_CACHE_LINE) uint64_t now_ns;
 	uint64_t clock_due_ns;
 	uint64_t watch_due_ns;
-	uint64_t lcore_beat[PERRON_LCORE_COUNT_MAX];
-	bool lcore_stalled[PERRON_LCORE_COUNT_MAX];
+	struct perron_watch watches[PERRON_LCORE_COUNT_MAX];
 	uint64_t sleep_ns;
 	bool started;
 	bool stopped;

@@ -321,6 +321,8 @@ static void core_row(const struct perron_station *s, const struct perron_lcore *
 	for (uint32_t i = 0; i < s->peer_count; i++)
 		row->peer_count += s->peers[i].lcore == l->index;
 	row->isolated = perron_core_set_has(&s->cores.isolated, l->cpu);
+	row->stalled = s->watches[l->index].stalled;
+	row->stalls = s->watches[l->index].stalls;
 	row->turns = perron_count_read(&l->duty.turns);
 	row->turns_over = perron_count_read(&l->duty.turns_over);
 	row->turn_threshold_ns = l->duty.threshold_ns;
@@ -330,6 +332,18 @@ static void core_row(const struct perron_station *s, const struct perron_lcore *
 	row->frames_received = perron_count_read(&l->counters.received);
 	row->frames_sent = perron_count_read(&l->counters.sent);
 	row->cycles_per_frame = stepped ? cycles / stepped : 0;
+}
+
+/* As the workers have seen it; each sees the same stall. */
+static uint64_t housekeeping_stalls(const struct perron_station *s)
+{
+	uint64_t most = 0;
+
+	for (uint32_t i = 0; i < s->lcore_count; i++) {
+		uint64_t seen = perron_count_read(&s->lcores[i].counters.housekeeping_stalls);
+		most = seen > most ? seen : most;
+	}
+	return most;
 }
 
 static uint32_t core_rows(void *context, uint32_t first, uint32_t max,
@@ -344,6 +358,7 @@ static uint32_t core_rows(void *context, uint32_t first, uint32_t max,
 		    .role = "housekeeping",
 		    .idle = "backoff",
 		    .isolated = perron_core_set_has(&s->cores.isolated, s->choice.housekeeping),
+		    .stalls = housekeeping_stalls(s),
 		    .turns = atomic_load_explicit(&s->beat, memory_order_relaxed),
 		};
 	for (uint32_t i = 0; i < s->lcore_count; i++)

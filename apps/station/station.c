@@ -292,17 +292,17 @@ static void lcores_watch(struct perron_station *s)
 {
 	if (s->now_ns < s->watch_due_ns)
 		return;
-	bool first = s->watch_due_ns == 0;
 	s->watch_due_ns = s->now_ns + STATION_WATCH_NS;
 	for (uint32_t i = 0; i < s->lcore_count; i++) {
 		struct perron_lcore *l = &s->lcores[i];
 		uint64_t beat = atomic_load_explicit(&l->beat, memory_order_relaxed);
-		bool stalled = !first && beat == s->lcore_beat[i];
-		if (stalled != s->lcore_stalled[i])
-			station_say(s, "lcore %u on core %u %s", i, l->cpu,
-				    stalled ? "has not turned for a second" : "turns again");
-		s->lcore_stalled[i] = stalled;
-		s->lcore_beat[i] = beat;
+		if (!perron_watch_look(&s->watches[i], beat))
+			continue;
+		bool stalled = s->watches[i].stalled;
+		station_say(s, "lcore %u on core %u %s", i, l->cpu,
+			    stalled ? "has not turned for a second" : "turns again");
+		station_publish(s, stalled ? "lcore-stalled" : "lcore-turns",
+				json_pack("{s:I}", "core", (json_int_t)l->cpu));
 	}
 }
 

@@ -251,6 +251,8 @@ static json_t *cores_row(const struct perron_snapshot_source *source,
 	set(o, "idle", text(row->idle));
 	set(o, "isolated", json_boolean(row->isolated));
 	set(o, "peers", number(row->peer_count));
+	set(o, "stalled", json_boolean(row->stalled));
+	set(o, "stalls", number(row->stalls));
 	set(o, "turns", number(row->turns));
 	set(o, "turns_over", number(row->turns_over));
 	set(o, "turn_threshold_ns", number(row->turn_threshold_ns));

@@ -125,6 +125,8 @@ struct perron_snapshot_core {
 	const char *idle;
 	uint32_t peer_count;
 	bool isolated;
+	bool stalled;	 /* has taken no turn for a second */
+	uint64_t stalls; /* times that it did so; housekeeping's are told by the workers */
 	uint64_t turns;
 	uint64_t turns_over; /* longer than the threshold */
 	uint64_t turn_threshold_ns;

@@ -1,11 +1,13 @@
 /*
  * Fourteen peers and a client in one process: they join as seven cells, and two sources reach the
- * client whole, in order, each hop having written its times; with one lcore, and with two.
+ * client whole, in order, each hop having written its times; with one lcore, and with two. Then
+ * what people may see of it: counts, a lcore and a housekeeping that stall, the flight recorder.
  * Usage: in_process LCORE_COUNT
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "apps/station/station.h"
@@ -17,6 +19,9 @@
 #define JOIN_NS	      20000000000ull
 #define STREAM_NS     1500000000ull
 #define MESSAGE_MIN   500u
+/* Longer than two looks of the watch, so that one stall is seen wherever it begins. */
+#define STALL_NS      2500000000ull
+#define ROW_MAX	      64
 
 struct flow {
 	uint32_t size;
@@ -32,6 +37,8 @@ struct flow {
 
 static struct flow flows[2] = {{.size = MESSAGE_SMALL}, {.size = MESSAGE_LARGE}};
 static struct perron_descriptor descriptor;
+/* The source that stalls its lcore does so once, when this is set. */
+static _Atomic bool stall;
 static int failed;
 
 _Noreturn void perron_assert_failed(const char *condition, const char *file, int line)
@@ -65,6 +72,22 @@ static uint32_t make(void *context, uint64_t now_ns, uint8_t *data, uint32_t roo
 	flow->made++;
 	*due_ns = now_ns + INTERVAL_NS;
 	return flow->size;
+}
+
+/* A source is called on its lcore: one that does not return stalls it, and all its peers. */
+static uint32_t make_stall(void *context, uint64_t now_ns, uint8_t *data, uint32_t room,
+			   uint64_t *due_ns)
+{
+	(void)context;
+	(void)data;
+	(void)room;
+	*due_ns = now_ns + INTERVAL_NS;
+	if (stall) {
+		stall = false;
+		while (perron_clock_now_ns() < now_ns + STALL_NS)
+			usleep(1000);
+	}
+	return 0;
 }
 
 static void piece_take(struct flow *flow, const uint8_t *data, uint32_t size)
@@ -154,7 +177,108 @@ static void streams_check(struct perron_station *s)
 	}
 }
 
-static void run(struct perron_station *s)
+static void rows_check(struct perron_station *s)
+{
+	static struct perron_snapshot_stream streams[ROW_MAX];
+	static struct perron_snapshot_link links[ROW_MAX];
+	const struct perron_snapshot_source *source = perron_station_snapshot(s);
+	uint32_t total, origins = 0, clients = 0, measured = 0;
+	bool counted = true, sent = true;
+	uint32_t count = source->streams(source->context, 0, ROW_MAX, streams, &total);
+
+	for (uint32_t i = 0; i < count; i++) {
+		origins += !strcmp(streams[i].role, "origin");
+		clients += streams[i].client_count;
+		counted &= streams[i].frames >= MESSAGE_MIN &&
+			   streams[i].bytes > streams[i].frames * MESSAGE_SMALL;
+	}
+	check(origins == 2 && clients == 2, "two origins, and the client at the end of both");
+	check(counted, "each peer of a path counts frames and bytes");
+	count = source->links(source->context, 0, ROW_MAX, links, &total);
+	for (uint32_t i = 0; i < count; i++) {
+		sent &= links[i].sent > 0;
+		measured += links[i].round_trip_ns > 0;
+	}
+	check(count > 0 && sent, "each link counts what it sent");
+	check(measured > count / 2, "links measure their round trip");
+}
+
+static struct perron_snapshot_core core_row(struct perron_station *s, uint32_t index)
+{
+	const struct perron_snapshot_source *source = perron_station_snapshot(s);
+	struct perron_snapshot_core row = {0};
+	uint32_t total;
+
+	if (source->cores(source->context, index, 1, &row, &total) != 1)
+		check(false, "a core's row");
+	return row;
+}
+
+/* The stalled lcore's peers blame themselves; with one lcore nobody else is there to blame them. */
+static void lcore_stall_check(struct perron_station *s)
+{
+	static struct perron_snapshot_link links[ROW_MAX];
+	const struct perron_snapshot_source *source = perron_station_snapshot(s);
+	uint64_t until_ns = perron_clock_now_ns() + 2 * STALL_NS;
+	uint32_t total, verdicts = 0, spared = 0;
+
+	check(core_row(s, 1).stalls == 0, "no lcore has stalled");
+	stall = true;
+	while (!core_row(s, 1).stalled && perron_clock_now_ns() < until_ns)
+		perron_station_turn(s);
+	check(core_row(s, 1).stalled, "a lcore that does not turn is shown as stalled");
+	while (core_row(s, 1).stalled && perron_clock_now_ns() < until_ns)
+		perron_station_turn(s);
+	check(!core_row(s, 1).stalled && core_row(s, 1).stalls == 1, "and when it turns again");
+	turn_for(s, STREAM_NS);
+	uint32_t count = source->links(source->context, 0, ROW_MAX, links, &total);
+	for (uint32_t i = 0; i < count; i++) {
+		verdicts += links[i].verdicts;
+		spared += links[i].spared;
+	}
+	check(verdicts == 0 && spared > 0, "its peers spare their neighbours");
+}
+
+static void housekeeping_stall_check(struct perron_station *s)
+{
+	uint64_t before = core_row(s, 0).stalls;
+
+	usleep(STALL_NS / 1000);
+	check(core_row(s, 0).stalls > before, "a housekeeping that does not turn is counted");
+	check(!core_row(s, 0).stalled, "who answers does not stall");
+}
+
+/* A failed assertion ends the process, its flight recorder out; here a child's. */
+static void dump_check(void)
+{
+	static char text[1 << 20];
+	size_t size = 0;
+	ssize_t got;
+	int ends[2], status = 0;
+
+	if (pipe(ends) != 0)
+		return check(false, "a pipe");
+	pid_t child = fork();
+	if (child == 0) {
+		dup2(ends[1], STDERR_FILENO);
+		close(ends[0]);
+		PERRON_ASSERT(failed < 0);
+		_exit(0);
+	}
+	close(ends[1]);
+	while ((got = read(ends[0], text + size, sizeof(text) - 1 - size)) > 0)
+		size += (size_t)got;
+	close(ends[0]);
+	check(waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
+		  WTERMSIG(status) == SIGABRT,
+	      "a failed assertion ends the process");
+	check(strstr(text, "assertion failed: failed < 0"), "it says what failed");
+	check(strstr(text, "lcore 0 on core "), "the flight recorder of the lcore is out");
+	check(strstr(text, " forward class ") && strstr(text, " machine "),
+	      "with the frames that it forwarded last");
+}
+
+static void run(struct perron_station *s, int lcore_count)
 {
 	uint64_t until_ns = perron_clock_now_ns() + JOIN_NS;
 
@@ -169,6 +293,12 @@ static void run(struct perron_station *s)
 	      "the second subscription");
 	turn_for(s, STREAM_NS);
 	streams_check(s);
+	rows_check(s);
+	dump_check();
+	if (lcore_count > 1)
+		return;
+	lcore_stall_check(s);
+	housekeeping_stall_check(s);
 }
 
 int main(int argc, char **argv)
@@ -180,12 +310,13 @@ int main(int argc, char **argv)
 	struct perron_station_source sources[] = {
 	    {.name = "small", .traced = true, .make = make, .context = &flows[0]},
 	    {.name = "large", .traced = true, .make = make, .context = &flows[1]},
+	    {.name = "stall", .peer = 1, .make = make_stall},
 	};
 	const struct perron_station_config config = {.descriptor = &descriptor,
 						     .clients = &client,
 						     .client_count = 1,
 						     .sources = sources,
-						     .source_count = 2,
+						     .source_count = 3,
 						     .no_socket = true,
 						     .quiet = true};
 	char error[PERRON_DESCRIPTOR_ERROR_SIZE];
@@ -202,7 +333,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", error);
 		return 1;
 	}
-	run(s);
+	run(s, lcore_count);
 	perron_station_destroy(s);
 	return failed;
 }

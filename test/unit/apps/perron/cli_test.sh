@@ -82,6 +82,7 @@ is "$out" "FRAMES  CAUSE         PEER  STREAM
      1  deadline         1    4660"
 expect 'cores' 0 "$perron" cores
 has "$out" '12.3%'
+[[ $out =~ STALLED\ +STALLS.*yes\ +2 ]] || fail 'a stalled core is not shown' "$out"
 expect 'streams' 0 "$perron" streams
 has "$out" 'gps/roof  alarm  relay'
 expect 'sensors' 0 "$perron" sensors

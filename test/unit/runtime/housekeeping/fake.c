@@ -160,6 +160,8 @@ static uint32_t cores(void *context, uint32_t first, uint32_t max, struct perron
 					     .role = "worker",
 					     .idle = "backoff",
 					     .peer_count = 2,
+					     .stalled = true,
+					     .stalls = 2,
 					     .turns = 123456,
 					     .turns_over = 7,
 					     .turn_threshold_ns = 100000,
