@@ -85,8 +85,11 @@ const struct perron_origin_frame *perron_origin_retry(struct perron_origin *o, u
 
 void perron_origin_hurry(struct perron_origin *o, uint64_t now_ns)
 {
-	for (uint64_t s = o->first; s < o->next; s++)
-		frame_at(o, s)->due_ns = now_ns;
+	for (uint64_t s = o->first; s < o->next; s++) {
+		struct perron_origin_frame *f = frame_at(o, s);
+		f->due_ns = now_ns;
+		f->tries = 0; /* the way that used them up is not this one */
+	}
 	if (o->first < o->next)
 		o->due_ns = now_ns;
 }

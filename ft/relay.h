@@ -9,7 +9,9 @@
  *
  * Invariants: a frame leaves on a path only if its class's path was opened and the frame came from
  * the path's upstream; an origin's frame is held until every branch acknowledged it, its tries are
- * used up, or the stream is closed; what was acknowledged upstream was acknowledged by each branch.
+ * used up, or the stream is closed; when its last branch was lost (not given up) it is held a while
+ * longer, so that the branch that comes again finds it; what was acknowledged upstream was
+ * acknowledged by each branch.
  *
  * Pure; one relay belongs to one thread. Counters may be read by another.
  */
@@ -53,6 +55,7 @@ enum perron_offer {
 	PERRON_OFFER_WOULD_BLOCK,         /* too much is unacknowledged */
 	PERRON_OFFER_DEADLINE_IMPOSSIBLE, /* its bound has passed already */
 	PERRON_OFFER_UNKNOWN_STREAM,
+	PERRON_OFFER_TOO_LARGE, /* more frames and branches than one step can send */
 };
 
 struct perron_relay_counters {

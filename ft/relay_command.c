@@ -170,6 +170,7 @@ static int branch_open(struct perron_relay *r, uint64_t now_ns,
 		return -ENOSPC;
 	}
 	b->renewed_ns = now_ns;
+	p->linger_until_ns = 0;
 	if (deadline_us && (!p->deadline_us || deadline_us < p->deadline_us))
 		p->deadline_us = deadline_us;
 	if (p->path.started && !b->started)
@@ -188,6 +189,8 @@ static int branch_close(struct perron_relay *r, uint64_t now_ns,
 		return -ENOENT;
 	if (p->path.branch_count)
 		relay_acknowledged(r, now_ns, p, out);
+	else if (p->origin && command->value)
+		relay_linger(r, now_ns, p);
 	else
 		relay_path_close(r, now_ns, p);
 	return 0;

@@ -9,8 +9,9 @@
 #define RELAY_RELEASE_MAX 256
 /* Frames sent again in one tick, all paths together. */
 #define RELAY_RETRY_MAX 32
-/* A branch that waits below its floor is told again after this. */
-#define RELAY_GAP_NS 5000000u
+/* A branch that waits below its floor is told again after this: when it acknowledges, when not. */
+#define RELAY_GAP_NS	    5000000u
+#define RELAY_GAP_REPEAT_NS 50000000u
 
 struct relay_stream {
 	uint32_t stream; /* 0: free */
@@ -25,6 +26,8 @@ struct relay_path {
 	uint64_t *drop;               /* by cause; beside, as it is seldom touched */
 	uint32_t deadline_us;         /* the tightest bound asked for; 0: none */
 	uint64_t expire_at_ns;        /* when to look for branches that nobody renewed */
+	uint64_t linger_until_ns;     /* without branches: kept until then; 0: has some */
+	uint64_t gap_at_ns;           /* when to look for branches that lack a GAP; 0: none */
 };
 
 struct perron_relay {
@@ -97,6 +100,8 @@ void relay_origins_drain(struct perron_relay *r, uint64_t now_ns, struct perron_
 uint64_t relay_path_deadline_ns(const struct relay_path *p);
 /* A branch lacks what went by already: has the origin send it again at once. */
 void relay_resend(struct perron_relay *r, uint64_t now_ns, struct relay_path *p);
+/* An origin whose last branch was lost: what it keeps is kept for the branch that comes again. */
+void relay_linger(struct perron_relay *r, uint64_t now_ns, struct relay_path *p);
 /* Ends a path without branches: what its origin kept is let go. */
 void relay_path_close(struct perron_relay *r, uint64_t now_ns, struct relay_path *p);
 

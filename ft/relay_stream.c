@@ -53,6 +53,8 @@ void relay_gap_send(struct perron_relay *r, uint64_t now_ns, struct relay_path *
 						  branch_floor(&p->path, b));
 
 	b->gap_sent_ns = now_ns;
+	p->gap_at_ns = now_ns + RELAY_GAP_REPEAT_NS;
+	relay_wake_at(r, p->gap_at_ns);
 	if (!relay_send(r, now_ns, &b->party, &header, NULL, out))
 		relay_drop_of(r, p->drop, PERRON_DROP_NO_LINK, 1);
 }
@@ -290,7 +292,7 @@ void relay_ack(struct perron_relay *r, uint64_t now_ns, const struct perron_fram
 
 static bool path_is_asked(const struct relay_path *p)
 {
-	return p && p->origin && p->path.branch_count;
+	return p && p->origin;
 }
 
 static enum perron_offer offer_refuse(struct perron_relay *r, uint64_t *of, enum perron_drop cause,
@@ -300,11 +302,21 @@ static enum perron_offer offer_refuse(struct perron_relay *r, uint64_t *of, enum
 	return answer;
 }
 
+/* Effects that an offer makes on all paths of its stream. */
+static uint32_t offer_needs(struct relay_path *const *paths, uint32_t count)
+{
+	uint32_t needed = 0;
+
+	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
+		if (path_is_asked(paths[class]))
+			needed += count * (paths[class]->path.branch_count + 1);
+	return needed;
+}
+
 /* Whether every path of the stream can take `count` frames, and the tightest bound of them. */
 static enum perron_offer offer_permit(struct perron_relay *r, const struct relay_stream *s,
 				      uint64_t age_ns, struct relay_path *const *paths,
-				      uint32_t count,
-				      uint32_t room, uint32_t *deadline_us)
+				      uint32_t count, uint32_t room, uint32_t *deadline_us)
 {
 	bool asked = false;
 
@@ -366,6 +378,8 @@ enum perron_offer perron_relay_offer(struct perron_relay *r, uint64_t now_ns, ui
 				    PERRON_OFFER_UNKNOWN_STREAM);
 	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
 		paths[class] = relay_path(r, stream, class);
+	if (offer_needs(paths, count) > limit)
+		return offer_refuse(r, s->drop, PERRON_DROP_LENGTH, PERRON_OFFER_TOO_LARGE);
 	enum perron_offer answer =
 		offer_permit(r, s, age_ns, paths, count, room, &deadline_us);
 	if (answer != PERRON_OFFER_ACCEPTED)
@@ -418,6 +432,8 @@ static void origin_tick(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 			uint32_t *retry_budget, struct perron_effects *out)
 {
 	origin_release(r, p->origin, p->path.acked.cumulative + 1, out);
+	if (!p->path.branch_count)
+		p->origin->due_ns = UINT64_MAX; /* it lingers: nobody to send to */
 	if (p->origin->due_ns > now_ns)
 		return;
 	uint64_t cursor = p->origin->first;
@@ -477,6 +493,39 @@ static void ack_send(struct perron_relay *r, uint64_t now_ns, struct relay_path 
 		perron_path_said(&p->path, &all);
 }
 
+void relay_linger(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
+{
+	PERRON_ASSERT(p->origin && !p->path.branch_count);
+	p->linger_until_ns = now_ns + r->cfg.branch_keep_ns;
+	p->expire_at_ns = p->linger_until_ns;
+	p->origin->due_ns = UINT64_MAX; /* nobody to send to */
+}
+
+/* Nobody came back for what was accepted: it is lost, and counted. */
+static void path_forsake(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
+{
+	struct relay_stream *s = relay_stream(r, p->path.stream);
+	uint64_t lost = 0;
+
+	if (p->origin)
+		for (uint64_t q = p->origin->first; q < p->origin->next; q++)
+			lost += !perron_ack_has(&p->path.acked, q);
+	relay_drop_of(r, s ? s->drop : NULL, PERRON_DROP_ABANDONED, lost);
+	relay_path_close(r, now_ns, p);
+}
+
+/* Who lacks a GAP and says nothing is told again. */
+static void gaps_repeat(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			struct perron_effects *out)
+{
+	p->gap_at_ns = 0;
+	for (uint32_t i = 0; i < p->path.branch_count; i++) {
+		struct perron_branch *b = &p->path.branches[i];
+		if (b->started && b->ack.cumulative + 1 < branch_floor(&p->path, b))
+			relay_gap_send(r, now_ns, p, b, out);
+	}
+}
+
 /*
  * Branches are soft state: a command that ended one may have found its ring full, and a branch that
  * nobody wants would hold the origin's frames for ever.
@@ -490,13 +539,17 @@ static void branches_expire(struct perron_relay *r, uint64_t now_ns, struct rela
 	p->expire_at_ns = now_ns + r->cfg.branch_keep_ns / 2;
 	if (p->path.branch_count)
 		relay_acknowledged(r, now_ns, p, out);
-	else
-		relay_path_close(r, now_ns, p);
+	else if (p->origin && !p->linger_until_ns)
+		relay_linger(r, now_ns, p);
+	else if (p->linger_until_ns <= now_ns)
+		path_forsake(r, now_ns, p);
 }
 
 void relay_path_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 		     uint32_t *retry_budget, struct perron_effects *out)
 {
+	if (p->gap_at_ns && p->gap_at_ns <= now_ns)
+		gaps_repeat(r, now_ns, p, out);
 	if (p->expire_at_ns <= now_ns)
 		branches_expire(r, now_ns, p, out);
 	if (p->origin)
@@ -510,6 +563,8 @@ uint64_t relay_path_deadline_ns(const struct relay_path *p)
 	if (!p->path.used)
 		return UINT64_MAX;
 	uint64_t due = p->expire_at_ns;
+	if (p->gap_at_ns && p->gap_at_ns < due)
+		due = p->gap_at_ns;
 	if (p->origin && origin_is_behind(p))
 		return 0;
 	if (p->origin && p->origin->due_ns < due)

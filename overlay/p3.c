@@ -307,6 +307,7 @@ static int p3_attach(struct perron_overlay *o, uint64_t now_ns, const char *name
 	if (perron_directory_learn(&o->directory, &sensor, 0, false, UINT64_MAX) !=
 	    PERRON_DIRECTORY_NEW)
 		return -ENOSPC;
+	p3_path_drop(o, stream, out); /* it was relayed here, and is at home now */
 	p3_stream_open(o, perron_directory_find(&o->directory, stream, NULL), out);
 	p3_advertise_soon(o, now_ns);
 	p3_changed(o);

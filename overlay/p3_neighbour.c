@@ -41,6 +41,14 @@ static void link_command(struct perron_overlay *o, uint8_t kind, const struct pe
 	command->party = *party;
 }
 
+/* Paths that came by a neighbour look for another way. */
+static void paths_stir(struct perron_overlay *o, uint64_t now_ns, uint32_t upstream)
+{
+	for (uint32_t i = 0; i < o->cfg.path_count_max; i++)
+		if (o->paths[i].stream && o->paths[i].upstream == upstream)
+			p3_path_stir(o, now_ns, o->paths[i].stream);
+}
+
 struct p3_neighbour *p3_neighbour_add(struct perron_overlay *o, uint64_t now_ns,
 				      const struct perron_party *party,
 				      const struct perron_position *position, uint8_t role,
@@ -63,6 +71,7 @@ struct p3_neighbour *p3_neighbour_add(struct perron_overlay *o, uint64_t now_ns,
 	} else if (n->party.incarnation != party->incarnation) {
 		/* Another life: what the earlier one was is over. */
 		perron_directory_forget(&o->directory, party->id);
+		paths_stir(o, now_ns, party->id);
 		*n = (struct p3_neighbour){.party = *party};
 	} else if (!perron_position_equal(&n->position, position)) {
 		n->roles = 0;
@@ -128,9 +137,7 @@ void p3_link_down(struct perron_overlay *o, uint64_t now_ns, const struct perron
 	if (!n || n->party.incarnation != party->incarnation)
 		return;
 	bool was_parent = (n->roles & PERRON_ROLE_PARENT) != 0;
-	for (uint32_t i = 0; i < o->cfg.path_count_max; i++)
-		if (o->paths[i].stream && o->paths[i].upstream == party->id)
-			p3_path_stir(o, now_ns, o->paths[i].stream);
+	paths_stir(o, now_ns, party->id);
 	p3_neighbour_drop(o, party->id, UINT8_MAX, false, out);
 	if (was_parent)
 		p3_parent_lost(o, now_ns);

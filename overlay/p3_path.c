@@ -18,6 +18,14 @@ static uint64_t branch_keep_ns(const struct perron_overlay *o)
 	return 2 * o->cfg.lease_ns;
 }
 
+/* Estimates come from others: no sum of them wraps. */
+static uint32_t sum_us(uint32_t a, uint64_t b)
+{
+	uint64_t sum = a + b;
+
+	return sum < UINT32_MAX / 2 ? (uint32_t)sum : UINT32_MAX / 2;
+}
+
 static uint64_t renew_ns(const struct perron_overlay *o)
 {
 	return o->cfg.lease_ns / 4;
@@ -76,14 +84,16 @@ static void path_free(struct perron_overlay *o, struct p3_path *p, struct perron
 	p3_changed(o);
 }
 
-/* Ends a branch; the path with its last one. */
+/* Ends a branch, given up or lost (it may come again); the path with its last one. */
 static void branch_close(struct perron_overlay *o, struct p3_path *p, struct p3_branch *b,
-			 struct perron_effects *out)
+			 bool lost, struct perron_effects *out)
 {
 	struct perron_command *command = path_command(o, p, PERRON_COMMAND_BRANCH_CLOSE, out);
 
-	if (command)
+	if (command) {
 		command->party = b->party;
+		command->value = lost;
+	}
 	*b = p->branches[--p->branch_count];
 	if (!p->branch_count)
 		path_free(o, p, out);
@@ -153,7 +163,7 @@ static void branches_refuse(struct perron_overlay *o, struct p3_path *p, uint8_t
 			continue;
 		branch_answer(o, p, &p->branches[i], verdict, refuser, 0, out);
 		bool last = p->branch_count == 1;
-		branch_close(o, p, &p->branches[i], out);
+		branch_close(o, p, &p->branches[i], false, out);
 		if (last)
 			return;
 	}
@@ -193,6 +203,8 @@ static void path_renew(struct perron_overlay *o, uint64_t now_ns, struct p3_path
 	if (p->upstream != way) {
 		if (p->upstream && !p->old_upstream)
 			p->old_upstream = p->upstream;
+		else
+			teardown_send(o, p, p->upstream, out); /* it never answered */
 		if (p->old_upstream == way)
 			p->old_upstream = 0;
 		p->upstream = way;
@@ -304,6 +316,8 @@ static struct p3_branch *branch_make(struct perron_overlay *o, struct p3_path *p
 
 	if (b && b->party.incarnation == party->incarnation)
 		return b;
+	if (b && (int32_t)(party->incarnation - b->party.incarnation) < 0)
+		return NULL; /* a frame of its past */
 	if (!b && p->branch_count == o->cfg.branch_count_max)
 		return NULL;
 	if (!b)
@@ -419,6 +433,13 @@ void p3_subscribe(struct perron_overlay *o, uint64_t now_ns, const struct perron
 		subscribe_refuse(o, event, &m, verdict, NULL, out);
 }
 
+void p3_path_drop(struct perron_overlay *o, uint32_t stream, struct perron_effects *out)
+{
+	for (uint32_t i = 0; i < o->cfg.path_count_max; i++)
+		while (o->paths[i].stream == stream && o->paths[i].branch_count)
+			branch_close(o, &o->paths[i], &o->paths[i].branches[0], false, out);
+}
+
 void p3_unsubscribe(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
 		    struct perron_effects *out)
 {
@@ -464,7 +485,7 @@ void p3_path_setup(struct perron_overlay *o, uint64_t now_ns, const struct perro
 		.name = m.name,
 		.latency_us = m.latency_us,
 		/* One way on the link that it came by: half of the best round trip. */
-		.spent_us = m.spent_us + (uint32_t)(event->round_trip_ns / 2000),
+		.spent_us = sum_us(m.spent_us, event->round_trip_ns / 2000),
 		.class = m.class,
 		.hops = (uint8_t)(m.hops + 1),
 		.resume = m.resume,
@@ -487,7 +508,7 @@ static void path_refused(struct perron_overlay *o, uint64_t now_ns, struct p3_pa
 	if (!tightest)
 		return; /* refused meanwhile */
 	branch_answer(o, p, tightest, m->verdict, m->refuser, 0, out);
-	branch_close(o, p, tightest, out);
+	branch_close(o, p, tightest, false, out);
 	if (p->branch_count)
 		p->renew_at_ns = now_ns;
 }
@@ -519,7 +540,7 @@ void p3_path_reply(struct perron_overlay *o, uint64_t now_ns, const struct perro
 	if (!p->ready)
 		p->renew_at_ns = now_ns + renew_ns(o);
 	p->ready = true;
-	p->below_us = m.latency_us + (uint32_t)(event->round_trip_ns / 2000);
+	p->below_us = sum_us(m.latency_us, event->round_trip_ns / 2000);
 	p->below_hops = (uint8_t)(m.hops + 1);
 	struct perron_command *command = path_command(o, p, PERRON_COMMAND_START, out);
 	if (command)
@@ -544,7 +565,7 @@ void p3_path_teardown(struct perron_overlay *o, uint64_t now_ns, const struct pe
 		p3_drop(o, PERRON_DROP_WRONG_BRANCH);
 		return;
 	}
-	branch_close(o, p, b, out);
+	branch_close(o, p, b, false, out);
 }
 
 /* --- time --- */
@@ -556,7 +577,7 @@ static void branches_expire(struct perron_overlay *o, uint64_t now_ns, struct p3
 		if (p->branches[i].expires_ns > now_ns)
 			continue;
 		bool last = p->branch_count == 1;
-		branch_close(o, p, &p->branches[i], out);
+		branch_close(o, p, &p->branches[i], true, out);
 		if (last)
 			return;
 	}

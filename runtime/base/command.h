@@ -26,7 +26,7 @@ struct perron_party {
 	X(STREAM_OPEN, "stream-open")   /* a sensor here: stream, sequence of its first frame */  \
 	X(STREAM_CLOSE, "stream-close")                                                            \
 	X(BRANCH_OPEN, "branch-open")   /* path (stream, class): also to party, from sequence */  \
-	X(BRANCH_CLOSE, "branch-close") /* path, party.id */                                      \
+	X(BRANCH_CLOSE, "branch-close") /* path, party.id; value: lost, not given up */          \
 	X(UPSTREAM, "upstream")         /* path: comes from party.id from now on */               \
 	X(START, "start")               /* path: the upstream serves from `sequence` on */        \
 	X(CLOCK, "clock")               /* value: overlay time minus station time, ns */

@@ -179,12 +179,12 @@ static void world_free(struct world *w)
 
 static void sensors_print(const struct world *w, FILE *out)
 {
-	uint64_t answers[PERRON_OFFER_UNKNOWN_STREAM + 1] = {0};
+	uint64_t answers[PERRON_OFFER_TOO_LARGE + 1] = {0};
 	uint64_t frames = 0;
 
 	for (uint32_t i = 0; i < w->plan.sensor_count; i++) {
 		frames += w->sensors[i].record_count;
-		for (uint32_t a = 0; a <= PERRON_OFFER_UNKNOWN_STREAM; a++)
+		for (uint32_t a = 0; a <= PERRON_OFFER_TOO_LARGE; a++)
 			answers[a] += w->sensors[i].answers[a];
 	}
 	(void)fprintf(out,

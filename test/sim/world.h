@@ -152,7 +152,7 @@ struct world_sensor {
 	uint64_t period_ns;
 	uint32_t size_max; /* of a message, bytes */
 	uint64_t messages; /* offered */
-	uint64_t answers[PERRON_OFFER_UNKNOWN_STREAM + 1];
+	uint64_t answers[PERRON_OFFER_TOO_LARGE + 1];
 	struct world_record *records;
 	uint32_t record_count;
 	uint32_t record_capacity;

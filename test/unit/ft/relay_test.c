@@ -1627,6 +1627,61 @@ static void a_branch_that_nobody_renews_ends(void **state)
 	rig_free(g);
 }
 
+/* The last branch is lost, not given up: what was accepted waits for it, and is counted if in vain. */
+static void what_was_accepted_waits_for_a_lost_branch(void **state)
+{
+	struct perron_relay_config cfg = config();
+	struct rig *g;
+	struct order lost = path_command(PERRON_COMMAND_BRANCH_CLOSE, ALARM, CLIENT_A, 0);
+
+	(void)state;
+	cfg.branch_keep_ns = 400 * MS;
+	lost.value = 1;
+	g = originating(&cfg);
+	branch_open(g, ALARM, CLIENT_A, 0);
+	offer_many(g, 2);
+	ack_from(g, CLIENT_A, 100, 0);
+	assert_int_equal(command(g, lost), 0);
+	offer_many(g, 1); /* still asked for */
+	g->now_ns += 300 * MS;
+	tick(g);
+	assert_int_equal(g->held, 2);
+	assert_int_equal(effects_of(g, PERRON_EFFECT_FORWARD, 0), 0);
+	branch_open(g, ALARM, CLIENT_A, 101);
+	assert_int_equal(event_of(g, PERRON_EVENT_BRANCH_READY)->sequence, 101);
+	tick(g);
+	assert_int_equal(effects_of(g, PERRON_EFFECT_FORWARD, CLIENT_A), 2);
+	assert_int_equal(command(g, lost), 0);
+	g->now_ns += 500 * MS;
+	tick(g);
+	tick(g);
+	assert_int_equal(g->held, 0);
+	assert_int_equal(drops(g, PERRON_DROP_ABANDONED), 2);
+	assert_int_equal(offer(g, 1), PERRON_OFFER_NO_SUBSCRIBER);
+	rig_free(g);
+}
+
+/* A GAP that was lost is said again though the branch says nothing. */
+static void a_gap_is_said_again(void **state)
+{
+	struct perron_relay_config cfg = config();
+	struct rig *g = relaying(&cfg, CLIENT_A);
+
+	(void)state;
+	gap_from(g, UP, 200);
+	assert_int_equal(sent_of(g, PERRON_TYPE_GAP, CLIENT_A, NULL, NULL), 1);
+	for (uint32_t i = 0; i < 3; i++) {
+		g->now_ns += 60 * MS;
+		tick(g);
+		assert_int_equal(sent_of(g, PERRON_TYPE_GAP, CLIENT_A, NULL, NULL), 1);
+	}
+	ack_from(g, CLIENT_A, 199, 0);
+	g->now_ns += 60 * MS;
+	tick(g);
+	assert_int_equal(sent_of(g, PERRON_TYPE_GAP, CLIENT_A, NULL, NULL), 0);
+	rig_free(g);
+}
+
 /* What stands before an abandoned frame goes with it; what was acknowledged is not counted. */
 static void an_abandoned_frame_takes_what_is_before_it(void **state)
 {
@@ -1870,6 +1925,8 @@ int main(void)
 		cmocka_unit_test(a_retry_goes_to_those_who_lack_it_and_waits_longer_each_time),
 		cmocka_unit_test(a_stream_has_counts_of_its_own),
 		cmocka_unit_test(a_branch_that_nobody_renews_ends),
+		cmocka_unit_test(what_was_accepted_waits_for_a_lost_branch),
+		cmocka_unit_test(a_gap_is_said_again),
 		cmocka_unit_test(an_abandoned_frame_takes_what_is_before_it),
 		cmocka_unit_test(a_whole_window_is_abandoned_in_bounded_ticks),
 		cmocka_unit_test(what_was_let_go_is_not_asked_for),
