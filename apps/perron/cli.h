@@ -22,6 +22,7 @@ enum cli_exit {
 /* What every subcommand may be told. */
 struct cli {
 	bool json;
+	uint32_t count;	     /* top: refreshes; 0: until it is ended */
 	const char *socket;  /* --socket; NULL: found */
 	const char *station; /* --station; NULL: the only one */
 	int argument_count;  /* what stands after the subcommand and its options */
@@ -59,10 +60,29 @@ __attribute__((format(printf, 2, 3))) void cli_table_add(struct cli_table *table
 /* Prints and frees. */
 void cli_table_print(struct cli_table *table, FILE *out);
 
+/* rates.c: counters of `top`, from one look to the next. */
+
+#define CLI_RATED_COUNT 4
+/* The member that rows get; a table of rows that have it shows it first. */
+#define CLI_RATE_KEY "per_second"
+
+/* All 0: nothing was looked at yet. */
+struct cli_rates {
+	json_t *counters[CLI_RATED_COUNT];
+	double at_s;
+};
+
+/*
+ * `replies`: of each list its reply. From the second look on, rows get CLI_RATE_KEY and are sorted
+ * by it, and the member `rates` has the sums of messages, frames and drops.
+ */
+void cli_rates_take(struct cli_rates *rates, json_t *replies, double now_s);
+void cli_rates_end(struct cli_rates *rates);
+
 /* Nanoseconds as people read them: 12ms, 1.5s, 90us; "-" for null. */
 const char *cli_duration(const json_t *value, char *out, size_t out_size);
 #define CLI_DURATION_SIZE 24
-/* A member as text: numbers, strings; "-" for null or missing. Lives until the 16th next call. */
+/* A member as text: numbers (a real with one digit), strings; "-" for null or missing. Lives until the 16th next call. */
 const char *cli_text(const json_t *object, const char *key);
 
 /* views.c, tree.c: a reply as text. */

@@ -60,10 +60,13 @@ static void print_subcommand_help(const struct subcommand *subcommand, FILE *out
 {
 	bool asks = subcommand->run != cli_config;
 
-	fprintf(out, "usage: perron %s%s%s [--json]%s\n\n%s\n\n", subcommand->name,
+	fprintf(out, "usage: perron %s%s%s [--json]%s%s\n\n%s\n\n", subcommand->name,
 		*subcommand->usage ? " " : "", subcommand->usage,
+		subcommand->run == cli_top ? " [--count N]" : "",
 		asks ? " [--socket PATH | --station NAME]" : "", subcommand->summary);
 	fprintf(out, "  --json          one line of JSON\n");
+	if (subcommand->run == cli_top)
+		fprintf(out, "  --count N       ends after N refreshes\n");
 	if (asks)
 		fprintf(out, "  --socket PATH   the station's command socket\n"
 			     "  --station NAME  the station; needed only where several run\n");
@@ -110,6 +113,24 @@ static int run_view(const struct subcommand *subcommand, const struct cli *cli)
 	return CLI_OK;
 }
 
+/* --count N: of top alone, and from 1. Else says so. */
+static bool count_take(const struct subcommand *subcommand, const char *text, uint32_t *count)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (subcommand->run != cli_top) {
+		fprintf(stderr, "perron: --count is an option of top\n");
+		return false;
+	}
+	if (*text < '0' || *text > '9' || *end || !value || value > UINT32_MAX) {
+		fprintf(stderr, "perron: --count %s: expected a number from 1\n", text);
+		return false;
+	}
+	*count = (uint32_t)value;
+	return true;
+}
+
 /* CLI_OK, or what to exit with; `help` was asked for if it is set. */
 static int parse_options(int argc, char **argv, const struct subcommand *subcommand,
 			 struct cli *cli, bool *help)
@@ -118,6 +139,7 @@ static int parse_options(int argc, char **argv, const struct subcommand *subcomm
 	    {"json", no_argument, NULL, 'j'},
 	    {"socket", required_argument, NULL, 's'},
 	    {"station", required_argument, NULL, 'n'},
+	    {"count", required_argument, NULL, 'c'},
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
@@ -130,6 +152,8 @@ static int parse_options(int argc, char **argv, const struct subcommand *subcomm
 			cli->socket = optarg;
 		else if (option == 'n')
 			cli->station = optarg;
+		else if (option == 'c' && count_take(subcommand, optarg, &cli->count))
+			continue;
 		else if (option == 'h')
 			*help = true;
 		else

@@ -127,6 +127,8 @@ const char *cli_text(const json_t *object, const char *key)
 
 	if (json_is_integer(value))
 		snprintf(out, sizeof(texts[0]), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	else if (json_is_real(value))
+		snprintf(out, sizeof(texts[0]), "%.1f", json_real_value(value));
 	else if (json_is_string(value) && json_string_length(value))
 		snprintf(out, sizeof(texts[0]), "%s", json_string_value(value));
 	else if (json_is_boolean(value))

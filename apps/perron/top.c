@@ -1,9 +1,13 @@
-/* perron top: the station once a second, on a terminal by ncurses, else as plain text. */
+/*
+ * perron top: the station once a second, on a terminal by ncurses, else as plain text: totals, and
+ * what they grew by in a second, the busiest rows first.
+ */
 #include <curses.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "apps/perron/cli.h"
@@ -22,6 +26,8 @@ static const struct panel panels[] = {
     {"drops", cli_view_drops, true},	 {"peers", cli_view_peers, true},
 };
 
+#define PANEL_COUNT (sizeof(panels) / sizeof(panels[0]))
+
 static volatile sig_atomic_t ended;
 
 static void on_signal(int number)
@@ -30,40 +36,65 @@ static void on_signal(int number)
 	ended = 1;
 }
 
-/* All panels as one text, to be freed; NULL: the station has gone. */
-static char *compose(struct cli_connection *connection, const struct cli *cli)
+static double clock_s(void)
 {
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-	json_t *all = json_object();
-	bool good = out != NULL;
+	struct timespec now;
 
-	for (size_t i = 0; i < sizeof(panels) / sizeof(panels[0]) && good; i++) {
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* The replies of all panels, with their rates from the second time on; NULL: it has gone. */
+static json_t *gather(struct cli_connection *connection, struct cli_rates *rates)
+{
+	json_t *all = json_object();
+
+	for (size_t i = 0; i < PANEL_COUNT; i++) {
 		json_t *reply = panels[i].list ? cli_ask_list(connection, panels[i].command)
 					       : cli_ask(connection, panels[i].command);
-		good = reply != NULL;
-		if (!good)
-			break;
-		if (cli->json) {
-			json_object_set(all, panels[i].command, reply);
-		} else {
-			fprintf(out, "%s", i ? "\n" : "");
-			panels[i].view(reply, out);
+		if (!reply) {
+			json_decref(all);
+			return NULL;
 		}
-		json_decref(reply);
+		json_object_set_new(all, panels[i].command, reply);
 	}
-	if (good && cli->json) {
-		json_dumpf(all, out, JSON_COMPACT);
+	cli_rates_take(rates, all, clock_s());
+	return all;
+}
+
+static void view_rates(const json_t *rates, FILE *out)
+{
+	if (rates)
+		fprintf(out, "per second  messages %s    frames %s    dropped frames %s\n",
+			cli_text(rates, "messages"), cli_text(rates, "frames"),
+			cli_text(rates, "drops"));
+}
+
+/* All panels as one text, to be freed; NULL: the station has gone. */
+static char *compose(struct cli_connection *connection, const struct cli *cli,
+		     struct cli_rates *rates)
+{
+	json_t *all = gather(connection, rates);
+	char *text = NULL;
+	size_t size;
+
+	if (!all)
+		return NULL;
+	FILE *out = open_memstream(&text, &size);
+	if (!out)
+		abort();
+	if (cli->json) {
+		json_dumpf(all, out, JSON_COMPACT | JSON_REAL_PRECISION(6));
 		fprintf(out, "\n");
 	}
-	json_decref(all);
-	if (out)
-		fclose(out);
-	if (!good) {
-		free(text);
-		return NULL;
+	for (size_t i = 0; i < PANEL_COUNT && !cli->json; i++) {
+		fprintf(out, "%s", i ? "\n" : "");
+		panels[i].view(json_object_get(all, panels[i].command), out);
+		if (!panels[i].list)
+			view_rates(json_object_get(all, "rates"), out);
 	}
+	json_decref(all);
+	fclose(out);
 	return text;
 }
 
@@ -91,36 +122,53 @@ static bool wait_for_key(void)
 
 static int run_screen(struct cli_connection *connection, const struct cli *cli)
 {
+	struct cli_rates rates = {0};
+	uint32_t left = cli->count;
+	bool gone = false;
+
 	initscr();
 	cbreak();
 	noecho();
 	curs_set(0);
-	char *text;
-	while (!ended && (text = compose(connection, cli)) != NULL) {
+	while (!ended && !gone) {
+		char *text = compose(connection, cli, &rates);
+		gone = !text;
+		if (gone)
+			break;
 		draw(text);
 		free(text);
-		if (wait_for_key())
+		if (wait_for_key() || (left && --left == 0))
 			ended = 1;
 	}
 	endwin();
-	if (!ended)
+	cli_rates_end(&rates);
+	if (gone)
 		fprintf(stderr, "perron: the station has gone\n");
-	return ended ? CLI_OK : CLI_NOT_RUNNING;
+	return gone ? CLI_NOT_RUNNING : CLI_OK;
 }
 
+/* The first look is not shown: it has no rates. */
 static int run_plain(struct cli_connection *connection, const struct cli *cli)
 {
-	while (!ended) {
-		char *text = compose(connection, cli);
-		if (!text)
-			return CLI_NOT_RUNNING;
-		printf("%s%s", text, cli->json ? "" : "\n");
+	struct cli_rates rates = {0};
+	char *text = compose(connection, cli, &rates);
+	uint32_t shown = 0;
+
+	while (text && !ended && (!cli->count || shown < cli->count)) {
 		free(text);
+		poll(NULL, 0, REFRESH_MS);
+		text = compose(connection, cli, &rates);
+		if (!text)
+			break;
+		printf("%s%s", text, cli->json ? "" : "\n");
+		shown++;
 		if (fflush(stdout))
 			break;
-		poll(NULL, 0, REFRESH_MS);
 	}
-	return CLI_OK;
+	cli_rates_end(&rates);
+	bool gone = !text;
+	free(text);
+	return gone ? CLI_NOT_RUNNING : CLI_OK;
 }
 
 int cli_top(const struct cli *cli)

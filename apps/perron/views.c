@@ -9,6 +9,9 @@
 		__VA_ARGS__                                                                  \
 	}
 
+/* As many as print at most, with the rate. */
+#define COLUMN_MAX 32
+
 static void add(struct cli_table *table, const json_t *object, const char *key)
 {
 	cli_table_add(table, "%s", cli_text(object, key));
@@ -136,23 +139,36 @@ void cli_view_peers(const json_t *reply, FILE *out)
 	view_verdicts(peers, out);
 }
 
-/* A table whose cells are members, one row an object. */
+/* A member as its key says that it is to be read. */
+static void add_member(struct cli_table *table, const json_t *row, const char *key)
+{
+	if (strstr(key, "_ns"))
+		add_duration(table, row, key);
+	else if (strstr(key, "_ppm"))
+		cli_table_add(table, "%.1f%%",
+			      (double)json_integer_value(json_object_get(row, key)) / 1e4);
+	else
+		add(table, row, key);
+}
+
+/* A table whose cells are members, one row an object; first of all its rate, if rows have one. */
 static void view_list(const json_t *list, size_t count, const char *const *headers,
 		      const char *const *keys, FILE *out)
 {
+	const char *columns[COLUMN_MAX] = {">PER SECOND"};
+	size_t rated = json_object_get(json_array_get(list, 0), CLI_RATE_KEY) != NULL;
 	struct cli_table table;
 	const json_t *row;
 	size_t i;
 
-	cli_table_init(&table, count, headers);
+	memcpy(columns + rated, headers, count * sizeof(*headers));
+	cli_table_init(&table, count + rated, columns);
 	json_array_foreach(list, i, row)
 	{
-		for (size_t k = 0; k < count; k++) {
-			if (strstr(keys[k], "_ns"))
-				add_duration(&table, row, keys[k]);
-			else
-				add(&table, row, keys[k]);
-		}
+		if (rated)
+			add(&table, row, CLI_RATE_KEY);
+		for (size_t k = 0; k < count; k++)
+			add_member(&table, row, keys[k]);
 	}
 	cli_table_print(&table, out);
 }
@@ -195,34 +211,28 @@ void cli_view_sensors(const json_t *reply, FILE *out)
 
 void cli_view_cores(const json_t *reply, FILE *out)
 {
-	struct cli_table table;
-	const json_t *core;
-	size_t i;
+	static const char *const keys[] = {"core",
+					   "role",
+					   "idle",
+					   "isolated",
+					   "peers",
+					   "busy_ppm",
+					   "stalled",
+					   "stalls",
+					   "turns",
+					   "turn_ns_max",
+					   "turns_over",
+					   "turn_threshold_ns",
+					   "gap_ns_max",
+					   "frames_received",
+					   "frames_sent",
+					   "cycles_per_frame"};
 
-	cli_table_init(&table, COLUMNS(">CORE", "ROLE", "IDLE", "ISOLATED", ">PEERS", ">BUSY",
-				       "STALLED", ">STALLS", ">TURNS", ">LONGEST", ">OVER", ">THRESHOLD", ">GAP",
-				       ">RECEIVED", ">SENT", ">CYCLES/FRAME"));
-	json_array_foreach(json_object_get(reply, "cores"), i, core)
-	{
-		add(&table, core, "core");
-		add(&table, core, "role");
-		add(&table, core, "idle");
-		add(&table, core, "isolated");
-		add(&table, core, "peers");
-		cli_table_add(&table, "%.1f%%",
-			      (double)json_integer_value(json_object_get(core, "busy_ppm")) / 1e4);
-		add(&table, core, "stalled");
-		add(&table, core, "stalls");
-		add(&table, core, "turns");
-		add_duration(&table, core, "turn_ns_max");
-		add(&table, core, "turns_over");
-		add_duration(&table, core, "turn_threshold_ns");
-		add_duration(&table, core, "gap_ns_max");
-		add(&table, core, "frames_received");
-		add(&table, core, "frames_sent");
-		add(&table, core, "cycles_per_frame");
-	}
-	cli_table_print(&table, out);
+	view_list(json_object_get(reply, "cores"),
+		  COLUMNS(">CORE", "ROLE", "IDLE", "ISOLATED", ">PEERS", ">BUSY", "STALLED",
+			  ">STALLS", ">TURNS", ">LONGEST", ">OVER", ">THRESHOLD", ">GAP",
+			  ">RECEIVED", ">SENT", ">CYCLES/FRAME"),
+		  keys, out);
 }
 
 void cli_view_drops(const json_t *reply, FILE *out)

@@ -20,10 +20,10 @@ fail() { echo "FAILED: $1"; shift; printf '%s\n' "$@"; failed=1; }
 has() { [[ $1 == *"$2"* ]] || fail "missing: $2" "$1"; }
 is() { [ "$1" = "$2" ] || fail "expected:" "$2" "but got:" "$1"; }
 
-start() # NAME [PEERS]
+start() # NAME [PEERS [GROWTH]]
 {
 	mkfifo "$here/in" "$here/ready"
-	"$fake" "$PERRON_RUN_DIRECTORY/$1.sock" ${2:+"$2"} <"$here/in" >"$here/ready" &
+	"$fake" "$PERRON_RUN_DIRECTORY/$1.sock" "${@:2}" <"$here/in" >"$here/ready" &
 	station=$!
 	exec 3>"$here/in"
 	read -r _ <"$here/ready"
@@ -92,8 +92,14 @@ for subcommand in status tree peers streams sensors cores drops; do
 	expect "$subcommand --json" 0 "$perron" $subcommand --json
 	[ "$(wc -l <"$here/out")" -eq 1 ] || fail "$subcommand --json is not one line"
 done
-expect 'top until its time is up' 0 timeout --preserve-status -s TERM 2 "$perron" top
+expect 'top until it is ended' 0 timeout --preserve-status -s TERM 4 "$perron" top
 has "$out" 'station     alpha'
+expect 'top of counters that stand still' 0 "$perron" top --count 1
+has "$out" 'per second  messages 0.0    frames 0.0    dropped frames 0.0'
+expect 'a count of another subcommand' 2 "$perron" status --count 1
+has "$err" '--count is an option of top'
+expect 'no count' 2 "$perron" top --count few
+has "$err" '--count few: expected a number from 1'
 expect 'a full disk' 1 bash -c "'$perron' status >/dev/full"
 "$fake" "$PERRON_RUN_DIRECTORY/alpha.sock" </dev/null 2>"$here/err" && fail 'a second station started'
 has "$(cat "$here/err")" 'another perrond runs: pid'
@@ -118,6 +124,22 @@ stop
 start many 300
 expect 'all pages' 0 "$perron" peers --json
 is "$(grep -o '"joined_after_ns"' "$here/out" | wc -l)" 300
+stop
+
+# rates: the last sensor's and the last cause's counters grow, and stand first then
+start busy 2 1000
+expect 'top twice' 0 "$perron" top --count 2
+is "$(grep -c '^station' "$here/out")" 2
+[[ $out =~ messages\ [1-9][0-9]*\.[0-9]\ +frames\ [1-9][0-9]*\.[0-9]\ +dropped\ frames\ [1-9] ]] ||
+	fail 'no rates' "$out"
+[[ $out =~ 'PER SECOND  SENSOR'.*[1-9][0-9]*\.[0-9]\ +track\ .*\ 0\.0\ +gps/roof ]] ||
+	fail 'sensors are not sorted by rate' "$out"
+[[ $out =~ [1-9][0-9]*\.[0-9]\ +[0-9]+\ +deadline.*\ 0\.0\ +3\ +header-check ]] ||
+	fail 'drops are not sorted by rate' "$out"
+expect 'top as JSON' 0 "$perron" top --count 2 --json
+is "$(wc -l <"$here/out")" 2
+is "$(grep -c '"rates":{"messages":[1-9]' "$here/out")" 2
+is "$(grep -o '"per_second":' "$here/out" | wc -l)" 12
 stop
 
 # descriptors

@@ -23,7 +23,7 @@ static uint64_t clock_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* usage: fake_station SOCKET [PEERS]; ends when its stdin does. */
+/* usage: fake_station SOCKET [PEERS [GROWTH]]; ends when its stdin does. */
 int main(int argc, char **argv)
 {
 	struct perron_socket_config config = {argv[1], perron_report_requests,
@@ -33,6 +33,8 @@ int main(int argc, char **argv)
 
 	if (argc > 2)
 		fake_peer_count = (uint32_t)atoi(argv[2]);
+	if (argc > 3)
+		fake_growth = (uint64_t)atoi(argv[3]);
 	if (argc < 2 || perron_socket_open(&socket, &config, error, sizeof(error))) {
 		fprintf(stderr, "%s\n", argc < 2 ? "usage: fake_station SOCKET [PEERS]" : error);
 		return 1;

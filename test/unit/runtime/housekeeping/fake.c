@@ -5,6 +5,13 @@
 #include <unistd.h>
 
 uint32_t fake_peer_count = 2;
+uint64_t fake_growth;
+
+/* What a counter has grown by, look after look. */
+static uint64_t grown(uint64_t *looks)
+{
+	return ++*looks * fake_growth;
+}
 
 static void station(void *context, struct perron_snapshot_station *out)
 {
@@ -96,6 +103,8 @@ static uint32_t links(void *context, uint32_t first, uint32_t max, struct perron
 static uint32_t streams(void *context, uint32_t first, uint32_t max,
 			struct perron_snapshot_stream *out, uint32_t *total)
 {
+	static uint64_t looks;
+
 	(void)context;
 	*total = 1;
 	if (first || !max)
@@ -111,7 +120,7 @@ static uint32_t streams(void *context, uint32_t first, uint32_t max,
 					       .latency_max_us = 20000,
 					       .sequence_last = 500,
 					       .acknowledged = 498,
-					       .frames = 500,
+					       .frames = 500 + grown(&looks),
 					       .bytes = 209000,
 					       .retries = 4,
 					       .late = 1};
@@ -140,18 +149,23 @@ static uint32_t sensors(void *context, uint32_t first, uint32_t max,
 	     .why = "bad \xff byte",
 	     .last_message_ns = PERRON_SNAPSHOT_NEVER},
 	};
+	static uint64_t looks;
 
 	(void)context;
 	*total = 2;
 	uint32_t end = end_of(first, max, *total);
 	if (end > first)
 		memcpy(out, rows + first, (end - first) * sizeof(*out));
+	if (end == *total && end > first)
+		out[end - first - 1].messages += grown(&looks);
 	return end - first;
 }
 
 static uint32_t cores(void *context, uint32_t first, uint32_t max, struct perron_snapshot_core *out,
 		      uint32_t *total)
 {
+	static uint64_t looks;
+
 	(void)context;
 	*total = 1;
 	if (first || !max)
@@ -168,7 +182,7 @@ static uint32_t cores(void *context, uint32_t first, uint32_t max, struct perron
 					     .turn_ns_max = 182000,
 					     .gap_ns_max = 3000000,
 					     .busy_ppm = 123000,
-					     .frames_received = 5000,
+					     .frames_received = 5000 + grown(&looks),
 					     .frames_sent = 6000,
 					     .cycles_per_frame = 812};
 	return 1;
@@ -181,12 +195,15 @@ static uint32_t drops(void *context, uint32_t first, uint32_t max, struct perron
 	    {.cause = PERRON_DROP_HEADER_CHECK, .count = 3},
 	    {.cause = PERRON_DROP_DEADLINE, .peer = 1, .stream = 0x1234, .count = 1},
 	};
+	static uint64_t looks;
 
 	(void)context;
 	*total = 2;
 	uint32_t end = end_of(first, max, *total);
 	if (end > first)
 		memcpy(out, rows + first, (end - first) * sizeof(*out));
+	if (end == *total && end > first)
+		out[end - first - 1].count += grown(&looks);
 	return end - first;
 }
 

@@ -6,6 +6,8 @@
 
 /* Peers here, each with one link; tests of paging set it higher. */
 extern uint32_t fake_peer_count;
+/* Added to the last row's counts of sensors, streams, cores and drops with each look; 0: fixed. */
+extern uint64_t fake_growth;
 
 extern const struct perron_snapshot_source fake_source;
 
