@@ -1,5 +1,5 @@
 /*
- * The sensor loop: one thread a station that reads all its sensors (docs/architecture.md, two planes: devices
+ * The sensor loop: one thread a station that reads all its sensors (docs/architecture.md: devices
  * that need system calls are read beside the lcores).
  *
  * Order: create, start, stop, destroy. Everything is allocated by `create`; nothing afterwards.

@@ -1,10 +1,14 @@
 #!/bin/bash
 # Each port against its counterpart: a kernel host that pings, or another process.
 # Usage: ports.sh PORT_HOST. Needs root (else 77); works in namespaces that it makes and takes away.
+# shellcheck disable=SC2317 # functions are called by name, through check and trap
 set -u
 host=$1
 [ "$(id -u)" = 0 ] || { echo "needs root"; exit 77; }
-command -v ip >/dev/null && command -v ping >/dev/null || { echo "needs iproute2, iputils-ping"; exit 77; }
+if ! command -v ip >/dev/null || ! command -v ping >/dev/null; then
+	echo "needs iproute2, iputils-ping"
+	exit 77
+fi
 a=pp-a-$$ b=pp-b-$$ failed=0 pids=()
 dir=$(mktemp -d /tmp/perron-ports-XXXXXX)
 core=$(($(nproc) > 1))
@@ -13,20 +17,23 @@ clean()
 {
 	for p in "${pids[@]}"; do kill -9 "$p"; done
 	wait
-	ip netns del $a
-	ip netns del $b
+	ip netns del "$a"
+	ip netns del "$b"
 	rm -rf "$dir" "/var/run/dpdk/perron-a-$$" "/var/run/dpdk/perron-b-$$"
 } 2>/dev/null
 trap clean EXIT
-ip netns add $a && ip netns add $b && ip link add v0 netns $a type veth peer name v1 netns $b ||
-	{ echo "cannot make namespaces"; exit 77; }
-ip -n $a link set v0 up
-ip -n $b link set v1 up
-ip -n $b addr add 10.9.0.2/24 dev v1
+if ! ip netns add "$a" || ! ip netns add "$b" ||
+	! ip link add v0 netns "$a" type veth peer name v1 netns "$b"; then
+	echo "cannot make namespaces"
+	exit 77
+fi
+ip -n "$a" link set v0 up
+ip -n "$b" link set v1 up
+ip -n "$b" addr add 10.9.0.2/24 dev v1
 
 eal=(--no-huge --no-shconf -m 96)
-a() { exec ip netns exec $a "$host" "$@" -- "${eal[@]}" --file-prefix=perron-a-$$; }
-b() { exec ip netns exec $b "$host" "$@" -- "${eal[@]}" --file-prefix=perron-b-$$; }
+a() { exec ip netns exec "$a" "$host" "$@" -- "${eal[@]}" --file-prefix=perron-a-$$; }
+b() { exec ip netns exec "$b" "$host" "$@" -- "${eal[@]}" --file-prefix=perron-b-$$; }
 
 # Runs a station in the background and waits until it says that it is ready.
 station()
@@ -37,7 +44,7 @@ station()
 	pids+=("$pid")
 	for _ in $(seq 150); do
 		grep -q ready "$dir/log" && return
-		kill -0 $pid 2>/dev/null || break
+		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.1
 	done
 	cat "$dir/log"
@@ -46,8 +53,8 @@ station()
 
 stop()
 {
-	kill "$1" $pid 2>/dev/null
-	wait $pid 2>/dev/null
+	kill "$1" "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
 	pids=()
 }
 
@@ -62,35 +69,35 @@ check()
 	fi
 }
 
-pinged() { ip netns exec $1 ping -c 3 -i 0.2 -W 5 10.9.0.1; }
+pinged() { ip netns exec "$1" ping -c 3 -i 0.2 -W 5 10.9.0.1; }
 # What ARP told the kernel.
-resolved() { ip -n $1 neigh show 10.9.0.1 | tee /dev/stderr | grep -q lladdr; }
-answered() { (b 10.9.0.2/24 ping 10.9.0.1 seconds=20 core=$core count=100 "$@"); }
+resolved() { ip -n "$1" neigh show 10.9.0.1 | tee /dev/stderr | grep -q lladdr; }
+answered() { (b 10.9.0.2/24 ping 10.9.0.1 seconds=20 core="$core" count=100 "$@"); }
 gone() { [ ! -e "$1" ]; }
 
 for driver in af_packet af_xdp; do
-	ip -n $b neigh flush all
-	station driver=$driver interface=v0
-	check "$driver answers a kernel's ping" pinged $b
-	check "$driver answers ARP" resolved $b
+	ip -n "$b" neigh flush all
+	station driver="$driver" interface=v0
+	check "$driver answers a kernel's ping" pinged "$b"
+	check "$driver answers ARP" resolved "$b"
 	stop -KILL
-	station driver=$driver interface=v0
-	check "$driver starts again after kill -9" pinged $b
+	station driver="$driver" interface=v0
+	check "$driver starts again after kill -9" pinged "$b"
 	stop -TERM
 done
 
-ip -n $b addr flush dev v1
+ip -n "$b" addr flush dev v1
 for driver in af_packet af_xdp; do
-	station driver=$driver interface=v0
-	check "$driver to $driver" answered driver=$driver interface=v1
-	check "$driver to $driver, chained" answered driver=$driver interface=v1 chained=yes
-	check "$driver to $driver, largest" answered driver=$driver interface=v1 size=1472
+	station driver="$driver" interface=v0
+	check "$driver to $driver" answered driver="$driver" interface=v1
+	check "$driver to $driver, chained" answered driver="$driver" interface=v1 chained=yes
+	check "$driver to $driver, largest" answered driver="$driver" interface=v1 size=1472
 	stop -TERM
 done
 
 taken() { grep -q "^port_host: port 0 (af_xdp): cannot have queue 0 of v0" "$dir/second"; }
 station driver=af_xdp interface=v0
-(exec ip netns exec $a "$host" 10.9.0.3/24 echo seconds=1 core=$core driver=af_xdp interface=v0 -- \
+(exec ip netns exec "$a" "$host" 10.9.0.3/24 echo seconds=1 core="$core" driver=af_xdp interface=v0 -- \
 	"${eal[@]}" --file-prefix=perron-b-$$) >"$dir/second" 2>&1
 check "af_xdp on a queue that is taken says so" taken
 stop -TERM
@@ -100,11 +107,11 @@ for sleep in no yes; do
 	options=(driver=tap interface=perron0)
 	[ $sleep = yes ] && options+=(sleep=yes)
 	station "${options[@]}"
-	ip -n $a addr add 10.9.0.2/24 dev perron0
-	ip -n $a link set perron0 up
-	check "tap answers a kernel's ping (sleeps: $sleep)" pinged $a
+	ip -n "$a" addr add 10.9.0.2/24 dev perron0
+	ip -n "$a" link set perron0 up
+	check "tap answers a kernel's ping (sleeps: $sleep)" pinged "$a"
 	stop -KILL
-	check "tap goes with its station" ip netns exec $a test ! -e /sys/class/net/perron0
+	check "tap goes with its station" ip netns exec "$a" test ! -e /sys/class/net/perron0
 done
 
 memif=(driver=memif socket="$dir/memif")
@@ -124,14 +131,21 @@ stop -TERM
 early=$!
 sleep 1
 station "${memif[@]}" role=server
-check "a memif client may be first" wait $early
+check "a memif client may be first" wait "$early"
 stop -TERM
 
-refused() { answered "${@:2}" >"$dir/refusal" 2>&1 && return 1; cat "$dir/refusal"; grep -q "^port_host: .*$1" "$dir/refusal"; }
-check "zero copy without huge pages is refused" refused "zero_copy needs huge pages" "${memif[@]}" role=client zero_copy=yes
-check "a missing interface is named" refused "interface no-such does not exist" driver=af_packet interface=no-such
-ip -n $b link set v1 down
+refused()
+{
+	answered "${@:2}" >"$dir/refusal" 2>&1 && return 1
+	cat "$dir/refusal"
+	grep -q "^port_host: .*$1" "$dir/refusal"
+}
+check "zero copy without huge pages is refused" refused "zero_copy needs huge pages" \
+	"${memif[@]}" role=client zero_copy=yes
+check "a missing interface is named" refused "interface no-such does not exist" \
+	driver=af_packet interface=no-such
+ip -n "$b" link set v1 down
 check "an interface that is down is named" refused "ip link set v1 up" driver=af_xdp interface=v1
-ip -n $b link set v1 up mtu 1400
+ip -n "$b" link set v1 up mtu 1400
 check "too small an MTU is named" refused "mtu 1500" driver=af_packet interface=v1
 exit $failed

@@ -1627,7 +1627,7 @@ static void a_branch_that_nobody_renews_ends(void **state)
 	rig_free(g);
 }
 
-/* The last branch is lost, not given up: what was accepted waits for it, and is counted if in vain. */
+/* The last branch is lost, not given up: what was accepted waits, and is counted if in vain. */
 static void what_was_accepted_waits_for_a_lost_branch(void **state)
 {
 	struct perron_relay_config cfg = config();

@@ -108,7 +108,8 @@ static void control_of(struct rig *g, struct perron_party from, bool linked, uin
 	event->linked = linked;
 	event->party = from;
 	event->payload_size = size;
-	memcpy(event->payload, payload, size);
+	if (size)
+		memcpy(event->payload, payload, size);
 	event_give(g, event);
 	free(event);
 }

@@ -103,7 +103,7 @@ static void the_join_climbs_and_the_root_validates_it(void **state)
 	world_free(w);
 }
 
-/* a: "if its parent fails ... find a new suitable parent in the same cell of the original parent" */
+/* a: "if its parent fails ... find a new suitable parent in the same cell" */
 static void an_orphan_finds_a_parent_in_the_same_cell(void **state)
 {
 	struct world *w = full_tree();

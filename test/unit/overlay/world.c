@@ -100,7 +100,8 @@ static void apply(struct world *w, uint32_t id, struct perron_effects *out)
 			fly(w, id, e->to, e->class, frame_new(w, e->data, e->size));
 			break;
 		case PERRON_EFFECT_FORWARD: {
-			uint32_t copy = frame_new(w, w->frames[handle].data, w->frames[handle].size);
+			const struct world_frame *f = &w->frames[handle];
+			uint32_t copy = frame_new(w, f->data, f->size);
 			perron_frame_readdress(w->frames[copy].data, &e->hop);
 			fly(w, id, e->to, e->class, copy);
 			break;
