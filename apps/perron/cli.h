@@ -82,7 +82,10 @@ void cli_rates_end(struct cli_rates *rates);
 /* Nanoseconds as people read them: 12ms, 1.5s, 90us; "-" for null. */
 const char *cli_duration(const json_t *value, char *out, size_t out_size);
 #define CLI_DURATION_SIZE 24
-/* A member as text: numbers (a real with one digit), strings; "-" for null or missing. Lives until the 16th next call. */
+/*
+ * A member as text: numbers (a real with one digit), strings; "-" for null or missing. Lives until
+ * the 16th next call.
+ */
 const char *cli_text(const json_t *object, const char *key);
 
 /* views.c, tree.c: a reply as text. */

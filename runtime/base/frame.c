@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runtime/base/bytes.h"
+#include "runtime/base/crc32c.h"
 #include "runtime/base/wire.h"
 
 const char *perron_class_name(enum perron_class class)
@@ -192,20 +193,38 @@ uint32_t perron_frame_encode(uint8_t *data, const struct perron_header *header)
 	return PERRON_HEADER_SIZE + (uint32_t)header->length;
 }
 
+/* Two fields side by side, as they stand in the frame. */
+static uint64_t pair(uint32_t first, uint32_t second)
+{
+	return __builtin_bswap32(first) | (uint64_t)__builtin_bswap32(second) << 32;
+}
+
+/* The header in words, so that its check is taken from registers. */
+#define CHECKED_WORDS (PERRON_WIRE_CHECKED_SIZE / 8)
+_Static_assert(PERRON_WIRE_CHECKED_SIZE == 8 * CHECKED_WORDS + 4, "words, and half a word");
+_Static_assert(PERRON_WIRE(source) == 8 && PERRON_WIRE(destination) == 16, "pairs are words");
+_Static_assert(PERRON_WIRE(link_sequence) == 52 && PERRON_WIRE(link_ack) == 56 &&
+		      PERRON_WIRE(header_check) == 60,
+	      "half words, and the check");
+
 void perron_frame_readdress(uint8_t *data, const struct perron_hop *hop)
 {
+	uint64_t words[CHECKED_WORDS];
+
 	PERRON_ASSERT(data && hop);
 	PERRON_ASSERT(data[PERRON_WIRE(version)] == PERRON_FRAME_VERSION);
 	PERRON_ASSERT(hop->class < PERRON_CLASS_COUNT && !(hop->flags & ~PERRON_FLAG_RETRY));
-	data[PERRON_WIRE(class)] = hop->class;
-	data[PERRON_WIRE(flags)] |= hop->flags;
-	perron_store32(data + PERRON_WIRE(source), hop->source);
-	perron_store32(data + PERRON_WIRE(source_incarnation), hop->source_incarnation);
-	perron_store32(data + PERRON_WIRE(destination), hop->destination);
-	perron_store32(data + PERRON_WIRE(destination_incarnation), hop->destination_incarnation);
-	perron_store32(data + PERRON_WIRE(link_sequence), hop->link_sequence);
-	perron_store32(data + PERRON_WIRE(link_ack), hop->link_ack);
-	header_seal(data);
+	memcpy(words, data, sizeof(words));
+	words[0] = (words[0] & ~(UINT64_C(0xff) << 16)) | (uint64_t)hop->class << 16 |
+		   (uint64_t)hop->flags << 24;
+	words[1] = pair(hop->source, hop->source_incarnation);
+	words[2] = pair(hop->destination, hop->destination_incarnation);
+	words[6] = (uint32_t)words[6] | (uint64_t)__builtin_bswap32(hop->link_sequence) << 32;
+	uint32_t ack = __builtin_bswap32(hop->link_ack);
+	uint32_t check = __builtin_bswap32(perron_crc32c_words(words, CHECKED_WORDS, ack));
+	uint64_t last = ack | (uint64_t)check << 32;
+	memcpy(data, words, sizeof(words));
+	memcpy(data + sizeof(words), &last, sizeof(last));
 }
 
 uint32_t perron_frame_destination(const uint8_t *data)

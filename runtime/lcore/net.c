@@ -418,17 +418,21 @@ enum perron_net_verdict perron_net_receive(struct perron_net *net, uint64_t now_
 static void ipv4_write(struct perron_net *net, uint8_t *ip, uint32_t total, uint8_t class,
 		       uint32_t to)
 {
-	ip[0] = 0x45;
-	ip[1] = (uint8_t)(perron_net_dscp(class) << 2);
+	uint32_t from = net->config.address;
+	uint32_t first = 0x4500u | perron_net_dscp(class) << 2;
+	uint32_t life = TIME_TO_LIVE << 8 | PROTOCOL_UDP;
+	uint32_t identification = net->identification++;
+	/* From the values: reading back what was just written in narrower pieces would stall. */
+	uint32_t sum = first + total + identification + DONT_FRAGMENT + life + (from >> 16) +
+		       (from & 0xffff) + (to >> 16) + (to & 0xffff);
+	perron_store16(ip, (uint16_t)first);
 	perron_store16(ip + 2, (uint16_t)total);
-	perron_store16(ip + 4, net->identification++);
+	perron_store16(ip + 4, (uint16_t)identification);
 	perron_store16(ip + 6, DONT_FRAGMENT);
-	ip[8] = TIME_TO_LIVE;
-	ip[9] = PROTOCOL_UDP;
-	perron_store16(ip + 10, 0);
-	perron_store32(ip + 12, net->config.address);
+	perron_store16(ip + 8, (uint16_t)life);
+	perron_store16(ip + 10, (uint16_t)~fold(sum));
+	perron_store32(ip + 12, from);
 	perron_store32(ip + 16, to);
-	perron_store16(ip + 10, (uint16_t)~fold(words_sum(ip, IPV4_SIZE)));
 }
 
 int perron_net_wrap(struct perron_net *net, uint64_t now_ns, uint8_t *headers,

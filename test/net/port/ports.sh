@@ -97,8 +97,8 @@ done
 
 taken() { grep -q "^port_host: port 0 (af_xdp): cannot have queue 0 of v0" "$dir/second"; }
 station driver=af_xdp interface=v0
-(exec ip netns exec "$a" "$host" 10.9.0.3/24 echo seconds=1 core="$core" driver=af_xdp interface=v0 -- \
-	"${eal[@]}" --file-prefix=perron-b-$$) >"$dir/second" 2>&1
+(exec ip netns exec "$a" "$host" 10.9.0.3/24 echo seconds=1 core="$core" driver=af_xdp \
+	interface=v0 -- "${eal[@]}" --file-prefix=perron-b-$$) >"$dir/second" 2>&1
 check "af_xdp on a queue that is taken says so" taken
 stop -TERM
 
