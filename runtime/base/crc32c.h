@@ -1,6 +1,6 @@
 /*
- * CRC-32C (Castagnoli, reflected, as in iSCSI) beneath frame.h: the version that any machine can run, so that
- * a test can hold the fast one of perron_crc32c against it. Pure; any thread.
+ * CRC-32C (Castagnoli, reflected, as in iSCSI) beneath frame.h: the version that any machine can
+ * run, apart so that a test can hold the fast one of perron_crc32c against it. Pure; any thread.
  */
 #ifndef PERRON_RUNTIME_BASE_CRC32C_H
 #define PERRON_RUNTIME_BASE_CRC32C_H
