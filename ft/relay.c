@@ -386,9 +386,11 @@ void perron_relay_check(const struct perron_relay *r)
 {
 	for (uint32_t i = 0; i < r->cfg.link_count_max; i++)
 		perron_link_check(&r->links[i]);
+	uint32_t path_count = 0;
 	for (uint32_t i = 0; i < r->path_high; i++) {
 		const struct relay_path *p = &r->paths[i];
 		perron_path_check(&p->path);
+		path_count += p->path.used;
 		if (!p->path.used || !p->origin)
 			continue;
 		perron_origin_check(p->origin);
@@ -396,4 +398,5 @@ void perron_relay_check(const struct perron_relay *r)
 		PERRON_ASSERT(p->path.high + 1 == p->origin->next);
 		PERRON_ASSERT(p->origin->first <= p->path.acked.cumulative + 1);
 	}
+	PERRON_ASSERT(path_count == r->path_count);
 }

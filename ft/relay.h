@@ -113,6 +113,8 @@ void perron_relay_check(const struct perron_relay *r);
 void perron_relay_counters_read(const struct perron_relay *r, struct perron_relay_counters *out);
 uint32_t perron_relay_links_read(const struct perron_relay *r, struct perron_link_info *out,
 				 uint32_t max);
+/* Paths that are open. */
+uint32_t perron_relay_path_count(const struct perron_relay *r);
 uint32_t perron_relay_paths_read(const struct perron_relay *r, struct perron_path_info *out,
 				 uint32_t max);
 /*

@@ -139,6 +139,7 @@ static struct relay_path *path_make(struct perron_relay *r, uint64_t now_ns, uin
 	p->path.origin = origin != NULL;
 	if (s)
 		perron_path_start(&p->path, s->next);
+	r->path_count++;
 	relay_wake_at(r, p->expire_at_ns);
 	if (index >= r->path_high)
 		r->path_high = index + 1;

@@ -37,6 +37,7 @@ struct perron_relay {
 	uint64_t deadline_ns;
 	uint32_t release_budget; /* of this call */
 	uint32_t path_high; /* paths from here on were never used */
+	uint32_t path_count;
 	struct perron_link *links;
 	struct relay_path *paths;
 	struct relay_stream *streams;

@@ -47,6 +47,11 @@ uint32_t perron_relay_links_read(const struct perron_relay *r, struct perron_lin
 	return count;
 }
 
+uint32_t perron_relay_path_count(const struct perron_relay *r)
+{
+	return __atomic_load_n(&r->path_count, __ATOMIC_RELAXED);
+}
+
 static uint32_t clients_count(const struct perron_relay *r, const struct perron_path *p)
 {
 	uint32_t branch_count = __atomic_load_n(&p->branch_count, __ATOMIC_RELAXED);

@@ -585,6 +585,8 @@ void relay_path_close(struct perron_relay *r, uint64_t now_ns, struct relay_path
 	}
 	(void)perron_map_remove(&r->path_by_key,
 				(uint64_t)p->path.stream << 8 | p->path.class);
+	PERRON_ASSERT(r->path_count > 0);
+	r->path_count--;
 	memset(drop, 0, PERRON_DROP_COUNT * sizeof(*drop));
 	*p = (struct relay_path){.path = {.branches = branches}, .drop = drop};
 }

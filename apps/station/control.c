@@ -226,6 +226,16 @@ bool station_control_turn(struct perron_station *s)
 	return any;
 }
 
+uint64_t station_control_deadline_ns(const struct perron_station *s)
+{
+	uint64_t deadline_ns = UINT64_MAX;
+
+	for (uint32_t i = 0; i < s->peer_count; i++)
+		if (s->peers[i].deadline_ns < deadline_ns)
+			deadline_ns = s->peers[i].deadline_ns;
+	return deadline_ns;
+}
+
 static int sensor_attach(struct perron_station *s, struct station_peer *peer, const char *name,
 			 char *error, size_t error_size)
 {

@@ -40,12 +40,18 @@ static uint64_t relay_deadline_ns(const void *self)
 	return perron_relay_deadline_ns(self);
 }
 
+static bool relay_carries(const void *self)
+{
+	return perron_relay_path_count(self) > 0;
+}
+
 const struct perron_machine_ops station_relay_ops = {
     .input = relay_input,
     .command = relay_command,
     .offer = relay_offer,
     .tick = relay_tick,
     .deadline_ns = relay_deadline_ns,
+    .carries = relay_carries,
 };
 
 static void client_input(void *self, uint64_t now_ns, const struct perron_frame *in,

@@ -197,6 +197,8 @@ struct station_subscribe {
 int station_control_start(struct perron_station *s, char *error, size_t error_size) PERRON_MUST_USE;
 /* Events of lcores, ticks, commands that wait. Whether there was anything to do. */
 bool station_control_turn(struct perron_station *s);
+/* When an overlay is to be ticked next; UINT64_MAX: none. */
+uint64_t station_control_deadline_ns(const struct perron_station *s);
 void station_control_clock(struct perron_station *s);
 void station_control_leave(struct perron_station *s);
 /* Whether every command has reached its lcore, and been taken. */

@@ -22,6 +22,11 @@
 /* Housekeeping sleeps this long after a turn with work, and twice as long after each without. */
 #define SLEEP_NS_MIN 50000ull
 #define SLEEP_NS_MAX 1000000ull
+/*
+ * The same where lcores back off, and stations share a core: an event that comes after silence
+ * waits for up to this, and one that comes in an exchange for no longer than the exchange takes.
+ */
+#define SHARED_SLEEP_NS_MAX 4000000ull
 /* Leaving in order may take this long. */
 #define LEAVE_NS 500000000ull
 /* Of 5 ms each. */
@@ -339,15 +344,27 @@ static void people_serve(struct perron_station *s)
 	perron_telemetry_step();
 }
 
+/* How long nothing is to be done, as far as is known. */
+static uint64_t sleep_length_ns(struct perron_station *s, bool worked)
+{
+	uint64_t max_ns =
+	    s->choice.idle == PERRON_IDLE_SPIN ? SLEEP_NS_MAX : SHARED_SLEEP_NS_MAX;
+	uint64_t due_ns = station_control_deadline_ns(s);
+
+	s->sleep_ns = worked ? SLEEP_NS_MIN : 2 * s->sleep_ns;
+	if (s->sleep_ns > max_ns)
+		s->sleep_ns = max_ns;
+	if (due_ns <= s->now_ns + SLEEP_NS_MIN)
+		return SLEEP_NS_MIN;
+	return due_ns - s->now_ns < s->sleep_ns ? due_ns - s->now_ns : s->sleep_ns;
+}
+
 static void sleep_until_work(struct perron_station *s, bool worked)
 {
 	struct pollfd fds[2];
 	uint32_t fd_count = people_fds(s, fds);
 
-	s->sleep_ns = worked ? SLEEP_NS_MIN : 2 * s->sleep_ns;
-	if (s->sleep_ns > SLEEP_NS_MAX)
-		s->sleep_ns = SLEEP_NS_MAX;
-	const struct timespec wait = {.tv_nsec = (long)s->sleep_ns};
+	const struct timespec wait = {.tv_nsec = (long)sleep_length_ns(s, worked)};
 	rcu_thread_offline();
 	int ready = ppoll(fds, fd_count, &wait, NULL);
 	rcu_thread_online();

@@ -88,7 +88,7 @@ int perron_station_create(struct perron_station **out, const struct perron_stati
 /* Seals memory, launches the lcores and the sensors. 0 or -errno and one line. */
 int perron_station_start(struct perron_station *s, char *error, size_t error_size) PERRON_MUST_USE;
 
-/* One turn of housekeeping; sleeps up to a millisecond if there is nothing to do. */
+/* One turn of housekeeping; sleeps for some milliseconds at most if there is nothing to do. */
 void perron_station_turn(struct perron_station *s);
 
 /*

@@ -17,6 +17,8 @@
 #define SLEEP_NS_MIN 1000ull
 /* Nobody sleeps longer: the watch wants to see turns. */
 #define SLEEP_NS_MAX 50000000ull
+/* Where no stream passes: only the overlay's own traffic is late by this, whose scale is longer. */
+#define QUIET_NS_MAX 1000000ull
 #define WAKE_FD_MAX  (PERRON_LCORE_PORT_MAX + 1)
 
 static uint64_t port_deadline_ns(const struct perron_lcore *l)
@@ -65,6 +67,34 @@ static void sleep_until(struct perron_lcore *l, uint64_t length_ns, struct pollf
 			  perron_clock_now_ns());
 }
 
+static bool carries(const struct perron_lcore *l)
+{
+	for (uint32_t i = 0; i < l->machine_count; i++) {
+		const struct perron_machine *machine = &l->machines[i];
+		if (!machine->ops->carries || machine->ops->carries(machine->self))
+			return true;
+	}
+	return false;
+}
+
+/* Of all lcores of the station: a frame for one of them may have to pass another. */
+static bool is_quiet(const struct perron_lcore *l)
+{
+	if (!l->lcores)
+		return !carries(l);
+	for (uint32_t i = 0; i < l->lcore_count; i++)
+		if (carries(&l->lcores[i]))
+			return false;
+	return true;
+}
+
+static uint64_t sleep_ns_max(const struct perron_lcore *l)
+{
+	if (l->backoff_ns_max >= QUIET_NS_MAX || !is_quiet(l))
+		return l->backoff_ns_max;
+	return QUIET_NS_MAX;
+}
+
 static void backoff(struct perron_lcore *l)
 {
 	if (l->idle_turns < PAUSE_TURNS) {
@@ -76,8 +106,10 @@ static void backoff(struct perron_lcore *l)
 		return;
 	}
 	l->idle_sleep_ns = l->idle_sleep_ns ? 2 * l->idle_sleep_ns : SLEEP_NS_MIN;
-	if (l->idle_sleep_ns > l->backoff_ns_max)
-		l->idle_sleep_ns = l->backoff_ns_max;
+	if (l->idle_sleep_ns > l->backoff_ns_max) {
+		uint64_t max_ns = sleep_ns_max(l);
+		l->idle_sleep_ns = l->idle_sleep_ns < max_ns ? l->idle_sleep_ns : max_ns;
+	}
 	sleep_until(l, l->idle_sleep_ns, NULL, 0);
 }
 

@@ -79,6 +79,13 @@ static uint64_t deadline_ns(const void *self)
 	return m->deadline_ns;
 }
 
+static bool carries(const void *self)
+{
+	const struct host_machine *m = self;
+
+	return m->carries;
+}
+
 static void deliver(void *self, uint64_t now_ns, uint32_t subscription,
 		    const struct perron_frame *frame)
 {
@@ -95,6 +102,7 @@ static const struct perron_machine_ops ops = {
     .offer = offer,
     .tick = tick,
     .deadline_ns = deadline_ns,
+    .carries = carries,
     .deliver = deliver,
 };
 

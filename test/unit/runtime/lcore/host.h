@@ -36,6 +36,7 @@ struct host_machine {
 	uint32_t delivered;
 	uint32_t last_command_size;
 	bool refuses; /* offers */
+	bool carries; /* a stream */
 };
 
 /* A step as it happened: which machine, which class, how many frames. */

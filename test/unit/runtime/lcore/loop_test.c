@@ -1,5 +1,6 @@
 #include "runtime/lcore/loop.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "test/unit/runtime/lcore/host.h"
@@ -335,6 +336,44 @@ static void a_housekeeping_that_stops_is_noticed(void **state)
 	assert_true(host.l.counters.housekeeping_stalls > 0);
 }
 
+/* The longest sleep that an idle lcore of that bound comes to. */
+static uint64_t idle_sleep(uint64_t backoff_ns_max)
+{
+	host.l.idle = PERRON_IDLE_BACKOFF;
+	host.l.backoff_ns_max = backoff_ns_max;
+	host.l.deadline_ns = UINT64_MAX;
+	for (int i = 0; i < 120; i++) {
+		perron_lcore_turn(&host.l);
+		perron_lcore_idle(&host.l);
+	}
+	uint64_t longest_ns = host.l.idle_sleep_ns;
+	perron_lcore_idle_end(&host.l);
+	return longest_ns;
+}
+
+/* The bound is kept where a stream passes, here or at another lcore that this one serves. */
+static void an_idle_lcore_sleeps_longer_where_no_stream_passes(void **state)
+{
+	(void)state;
+	host.mine[1].carries = true;
+	assert_int_equal(idle_sleep(20000), 20000);
+	host.mine[1].carries = false;
+	assert_int_equal(idle_sleep(20000), 1000000);
+	assert_int_equal(idle_sleep(2000000), 2000000);
+	struct perron_machine_ops ops = *host.machines[2].ops;
+	ops.carries = NULL;
+	struct perron_machine stranger = {.ops = &ops, .self = &host.mine[2]};
+	struct perron_lcore *both = calloc(2, sizeof(*both));
+	assert_non_null(both);
+	both[1] = (struct perron_lcore){.machines = &stranger, .machine_count = 1};
+	host.l.lcores = both;
+	host.l.lcore_count = 2;
+	assert_int_equal(idle_sleep(20000), 20000);
+	host.l.lcores = NULL;
+	host.l.lcore_count = 1;
+	free(both);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, host_reset, host_check)
 
 int main(void)
@@ -358,6 +397,7 @@ int main(void)
 	    TEST(lower_classes_do_not_overtake_on_a_shared_queue),
 	    TEST(a_source_is_asked_when_it_is_due),
 	    TEST(a_housekeeping_that_stops_is_noticed),
+	    TEST(an_idle_lcore_sleeps_longer_where_no_stream_passes),
 	};
 
 	return cmocka_run_group_tests(tests, host_begin, host_end);
