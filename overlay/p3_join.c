@@ -264,7 +264,8 @@ void p3_binding_reply(struct perron_overlay *o, uint64_t now_ns, const struct pe
 		p3_drop(o, PERRON_DROP_DUPLICATE);
 		return;
 	}
-	if (reply.verdict != PERRON_VERDICT_DUPLICATE)
+	/* A redirect says nothing of it: those who do not coordinate send one each time. */
+	if (reply.verdict != PERRON_VERDICT_DUPLICATE && reply.verdict != PERRON_VERDICT_REDIRECT)
 		o->duplicate_since_ns = 0;
 	if (reply.verdict == PERRON_VERDICT_OK) {
 		if (reply.position.level && reply.position.level < o->cfg.level_count &&
