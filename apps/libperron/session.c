@@ -311,7 +311,7 @@ static int refusal_tell(struct perron *p, const struct perron_entry *e, uint8_t 
 	case PERRON_VERDICT_UNKNOWN_SENSOR:
 		snprintf(what, sizeof(what), "overlay %" PRIu32 " has no sensor of that name",
 			 p->cfg.overlay);
-		line(p, e, what, "\"perron sensors\" lists those there are");
+		line(p, e, what, "\"perron sensors\" at its station tells its name");
 		return -ENOENT;
 	case PERRON_VERDICT_LATENCY:
 		snprintf(what, sizeof(what), "a latency bound of %" PRIu32 " us cannot be kept",
@@ -336,7 +336,8 @@ static int patience_tell(struct perron *p, const struct perron_entry *e, uint8_t
 	case PERRON_VERDICT_OK:
 		snprintf(what, sizeof(what), "no station answered in %" PRIu32 " ms",
 			 p->options.patience_ms);
-		line(p, e, what, "check their addresses, that perrond runs there, and firewalls");
+		line(p, e, what,
+		     "check addresses, ports and overlay id; that perrond runs there; firewalls");
 		return -EHOSTUNREACH;
 	case PERRON_VERDICT_NOT_JOINED:
 	case PERRON_VERDICT_DUPLICATE:

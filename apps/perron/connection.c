@@ -22,10 +22,7 @@ static const char *run_directory(void)
 	return set && *set ? set : RUN_DIRECTORY;
 }
 
-static void say_how_to_start(void)
-{
-	fprintf(stderr, "perron: start it with: perrond -- --config STATION.yaml\n");
-}
+#define HOW_TO_START "start it with: perrond -- --config STATION.yaml"
 
 static int dial(const char *path)
 {
@@ -58,8 +55,7 @@ static int dial_path(const char *path)
 	if (fd >= 0)
 		return fd;
 	if (errno == ENOENT || errno == ECONNREFUSED) {
-		fprintf(stderr, "perron: no station runs at %s\n", path);
-		say_how_to_start();
+		fprintf(stderr, "perron: no station runs at %s; " HOW_TO_START "\n", path);
 	} else if (errno == EACCES) {
 		fprintf(stderr,
 			"perron: %s may not be opened; run as root or as one of its group\n", path);
@@ -100,12 +96,17 @@ static int dial_only(void)
 		fprintf(stderr, "perron: %zu stations run here; choose with --station NAME:", live);
 		for (size_t i = 0; i < found.gl_pathc; i++) {
 			const char *base = strrchr(found.gl_pathv[i], '/') + 1;
+			int fd = dial(found.gl_pathv[i]);
+
+			if (fd < 0)
+				continue; /* a killed one's */
+			close(fd);
 			fprintf(stderr, " %.*s", (int)(strlen(base) - strlen(".sock")), base);
 		}
 		fprintf(stderr, "\n");
 	} else if (!live) {
-		fprintf(stderr, "perron: no station runs here (none under %s)\n", run_directory());
-		say_how_to_start();
+		fprintf(stderr, "perron: no station runs here (none under %s); " HOW_TO_START "\n",
+			run_directory());
 	}
 	globfree(&found);
 	return only;

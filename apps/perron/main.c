@@ -177,6 +177,12 @@ static int help_on(const char *name)
 {
 	const struct subcommand *subcommand = name ? find(name) : NULL;
 
+	if (subcommand && subcommand->own_options) {
+		char option[] = "--help";
+		char *arguments[] = {option, option, NULL};
+
+		return subcommand->run(&(struct cli){.argument_count = 2, .arguments = arguments});
+	}
 	if (subcommand) {
 		print_subcommand_help(subcommand, stdout);
 	} else if (name) {

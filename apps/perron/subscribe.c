@@ -51,9 +51,10 @@ static void on_signal(int number)
 
 static void print_help(void)
 {
-	printf("usage: perron subscribe SENSOR --portal ADDRESS[:PORT][,...] [OPTIONS]\n\n"
+	printf("usage: perron subscribe SENSOR [--portal ADDRESS[:PORT][,...]] [OPTIONS]\n\n"
 	       "a sensor's stream, on any host that reaches a station of the root cell\n\n"
-	       "  --portal LIST      stations of the root cell; port 7400 if none is given\n"
+	       "  --portal LIST      stations of the root cell; port 7400 if none is given;\n"
+	       "                     without this, what PERRON_PORTAL holds\n"
 	       "  --class CLASS      alarm, critical or normal (default)\n"
 	       "  --latency-max D    latency bound, such as 20ms; none by default\n"
 	       "  --overlay ID       1 by default\n"
@@ -108,8 +109,11 @@ static int parse_wish(const struct cli *cli, struct wish *wish, bool *help)
 	}
 	if (rc || *help)
 		return rc;
+	if (!wish->portal)
+		wish->portal = getenv("PERRON_PORTAL");
 	if (cli->argument_count - optind != 1 || !wish->portal) {
-		fprintf(stderr, "perron: expected: perron subscribe SENSOR --portal ADDRESS\n");
+		fprintf(stderr, "perron: expected: perron subscribe SENSOR --portal ADDRESS, the "
+				"address of a station of the root cell\n");
 		return CLI_USAGE;
 	}
 	wish->sensor = cli->arguments[optind];
