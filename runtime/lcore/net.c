@@ -419,7 +419,7 @@ static void ipv4_write(struct perron_net *net, uint8_t *ip, uint32_t total, uint
 		       uint32_t to)
 {
 	uint32_t from = net->config.address;
-	uint32_t first = 0x4500u | perron_net_dscp(class) << 2;
+	uint32_t first = 0x4500u | (uint32_t)perron_net_dscp(class) << 2;
 	uint32_t life = TIME_TO_LIVE << 8 | PROTOCOL_UDP;
 	uint32_t identification = net->identification++;
 	/* From the values: reading back what was just written in narrower pieces would stall. */
