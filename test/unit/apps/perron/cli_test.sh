@@ -130,6 +130,7 @@ stop
 start busy 2 1000
 expect 'top twice' 0 "$perron" top --count 2
 is "$(grep -c '^station' "$here/out")" 2
+expect 'top once' 0 "$perron" top --count 1
 [[ $out =~ messages\ [1-9][0-9]*\.[0-9]\ +frames\ [1-9][0-9]*\.[0-9]\ +dropped\ frames\ [1-9] ]] ||
 	fail 'no rates' "$out"
 [[ $out =~ 'PER SECOND  SENSOR'.*[1-9][0-9]*\.[0-9]\ +track\ .*\ 0\.0\ +gps/roof ]] ||
