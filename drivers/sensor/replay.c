@@ -55,8 +55,13 @@ static int file_load(struct replay *replay, uint64_t *size, char *error, size_t 
 	ssize_t got;
 
 	int fd = open(replay->path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return replay_fail(replay, errno, strerror(errno), error, error_size);
+	if (fd < 0) {
+		int reason = errno;
+
+		snprintf(error, error_size, "%s: %s; expected a recorded file that may be read",
+			 replay->path, strerror(reason));
+		return -reason;
+	}
 	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size == 0 ||
 	    status.st_size > FILE_SIZE_MAX) {
 		close(fd);
