@@ -43,6 +43,8 @@ inside()
 	local debian=$1
 	shift
 	mount --make-rprivate /
+	# ip netns wants a root that is a mount
+	mount --bind "$debian" "$debian"
 	mount -t proc proc "$debian/proc"
 	mount --rbind /sys "$debian/sys"
 	mount --rbind /dev "$debian/dev"
