@@ -123,6 +123,8 @@ void p3_link_up(struct perron_overlay *o, const struct perron_event *event)
 
 	if (!n || n->party.incarnation != event->party.incarnation)
 		return; /* dropped since */
+	if (n->up)
+		return; /* said again */
 	n->up = true;
 	p3_changed(o);
 }
