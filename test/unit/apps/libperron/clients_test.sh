@@ -5,6 +5,7 @@ set -eu
 top=$1 library=$2
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+# shellcheck disable=SC2016 # these are backquotes of the page
 sed -n '/^```c$/,/^```$/{/^```/d;p}' "$top/docs/clients.md" >"$dir/follow.c"
 [ -s "$dir/follow.c" ] || { echo "docs/clients.md shows no program"; exit 1; }
 "${CC:-cc}" -std=c17 -Wall -Wextra -Werror -I "$top/apps/libperron" "$dir/follow.c" "$library" \
