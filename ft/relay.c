@@ -1,4 +1,4 @@
-#include "ft/relay_private.h"
+#include "ft/group_private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,6 +23,7 @@ void perron_relay_config_default(struct perron_relay_config *cfg)
 		.retry_ns_max = 1000 * MS,
 		.retry_count_max = 10,
 	};
+	perron_group_config_default(&cfg->group);
 }
 
 static bool config_is_valid(const struct perron_relay_config *c)
@@ -34,7 +35,7 @@ static bool config_is_valid(const struct perron_relay_config *c)
 	       !(c->origin_window & (c->origin_window - 1)) && c->client_lag_max >= 2 &&
 	       c->client_lag_max < c->origin_window && c->beat_interval_ns &&
 	       c->beat_timeout_ns > c->beat_interval_ns && c->branch_keep_ns && c->retry_ns_min &&
-	       c->retry_ns_max >= c->retry_ns_min;
+	       c->retry_ns_max >= c->retry_ns_min && perron_group_config_is_valid(&c->group);
 }
 
 static size_t branch_count(const struct perron_relay_config *c)
@@ -63,7 +64,8 @@ size_t perron_relay_size(const struct perron_relay_config *c)
 	       perron_arena_share(origin_frame_count(c) * sizeof(struct perron_origin_frame)) +
 	       perron_arena_share(branch_count(c) * sizeof(struct perron_branch)) +
 	       perron_arena_share(drop_count(c) * sizeof(uint64_t)) +
-	       perron_map_size(c->link_count_max) + perron_map_size(c->path_count_max);
+	       perron_map_size(c->link_count_max) + perron_map_size(c->path_count_max) +
+	       perron_group_size(&c->group);
 }
 
 /* Cuts up the memory behind the relay, as perron_relay_size counted it. */
@@ -82,6 +84,7 @@ static void relay_lay_out(struct perron_relay *r, const struct perron_relay_conf
 	r->drops = perron_arena_take(&a, drop_count(c) * sizeof(*r->drops));
 	perron_map_init(&r->link_by_peer, &a, c->link_count_max, c->seed);
 	perron_map_init(&r->path_by_key, &a, c->path_count_max, c->seed);
+	r->group = perron_group_init(&a, &c->group, r);
 	for (uint32_t i = 0; i < c->path_count_max; i++) {
 		r->paths[i].path.branches = &r->branches[(size_t)i * c->branch_count_max];
 		r->paths[i].drop = &r->drops[(size_t)i * PERRON_DROP_COUNT];
@@ -271,6 +274,7 @@ static enum perron_drop link_hear(struct perron_relay *r, uint64_t now_ns,
 	if (l->state == PERRON_LINK_OPENING && perron_link_is_proven(l)) {
 		l->state = PERRON_LINK_UP;
 		relay_event_link(r, l, PERRON_EVENT_LINK_UP, NULL, out);
+		perron_group_link(r->group, now_ns, l->party.id, true, out);
 	}
 	return PERRON_DROP_NONE;
 }
@@ -299,6 +303,11 @@ static void frame_take(struct perron_relay *r, uint64_t now_ns, const struct per
 		relay_data(r, now_ns, frame, &header, out);
 	} else if (header.type == PERRON_TYPE_GAP) {
 		relay_gap(r, now_ns, &header, out);
+	} else if (header.type == PERRON_TYPE_GROUP) {
+		cause = perron_group_frame(r->group, now_ns, header.source,
+					   frame->data + PERRON_HEADER_SIZE, header.length, out);
+		if (cause != PERRON_DROP_NONE)
+			relay_drop(r, cause);
 	} else if (!perron_link_beat_read(l, now_ns, frame->data + PERRON_HEADER_SIZE,
 					  header.length)) {
 		relay_drop(r, PERRON_DROP_MALFORMED);
@@ -313,6 +322,7 @@ void perron_relay_input(struct perron_relay *r, uint64_t now_ns, const struct pe
 	r->release_budget = RELAY_RELEASE_MAX;
 	for (uint32_t i = 0; i < in_count; i++)
 		frame_take(r, now_ns, &in[i], out);
+	perron_group_flush(r->group, now_ns, out);
 }
 
 static void beat_send(struct perron_relay *r, uint64_t now_ns, struct perron_link *l,
@@ -337,10 +347,12 @@ static void link_tick(struct perron_relay *r, uint64_t now_ns, uint64_t gap_ns,
 
 	if (l->state != PERRON_LINK_OPENING && l->state != PERRON_LINK_UP)
 		return;
-	if (perron_link_judge(l, now_ns, gap_ns, r->cfg.beat_timeout_ns, &evidence))
+	if (perron_link_judge(l, now_ns, gap_ns, r->cfg.beat_timeout_ns, &evidence)) {
 		relay_event_link(r, l, PERRON_EVENT_LINK_DOWN, &evidence, out);
-	else if (now_ns - l->last_sent_ns >= r->cfg.beat_interval_ns)
+		perron_group_link(r->group, now_ns, l->party.id, false, out);
+	} else if (now_ns - l->last_sent_ns >= r->cfg.beat_interval_ns) {
 		beat_send(r, now_ns, l, out);
+	}
 }
 
 static uint64_t deadline_find(struct perron_relay *r, uint64_t now_ns)
@@ -361,7 +373,7 @@ static uint64_t deadline_find(struct perron_relay *r, uint64_t now_ns)
 	return deadline < now_ns ? now_ns : deadline;
 }
 
-void perron_relay_tick(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out)
+static void streams_tick(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out)
 {
 	/* How late this tick comes is how long the relay did not run. */
 	uint64_t gap_ns = now_ns > r->deadline_ns ? now_ns - r->deadline_ns : 0;
@@ -377,13 +389,28 @@ void perron_relay_tick(struct perron_relay *r, uint64_t now_ns, struct perron_ef
 	relay_origins_drain(r, now_ns, out);
 }
 
+void perron_relay_tick(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out)
+{
+	if (r->deadline_ns <= now_ns)
+		streams_tick(r, now_ns, out);
+	perron_group_tick(r->group, now_ns, out);
+}
+
 uint64_t perron_relay_deadline_ns(const struct perron_relay *r)
 {
-	return r->deadline_ns;
+	uint64_t group_ns = perron_group_deadline_ns(r->group);
+
+	return group_ns < r->deadline_ns ? group_ns : r->deadline_ns;
+}
+
+struct perron_group *perron_relay_group(struct perron_relay *r)
+{
+	return r->group;
 }
 
 void perron_relay_check(const struct perron_relay *r)
 {
+	perron_group_check(r->group);
 	for (uint32_t i = 0; i < r->cfg.link_count_max; i++)
 		perron_link_check(&r->links[i]);
 	uint32_t path_count = 0;

@@ -18,6 +18,7 @@
 #ifndef PERRON_FT_RELAY_H
 #define PERRON_FT_RELAY_H
 
+#include "ft/group.h"
 #include "ft/origin.h"
 #include "overlay/link.h"
 #include "overlay/path.h"
@@ -46,6 +47,8 @@ struct perron_relay_config {
 	uint64_t retry_ns_max;
 	uint32_t retry_count_max; /* then the frame is abandoned */
 	uint64_t clock_offset_ns; /* overlay time minus station time */
+
+	struct perron_group_config group;
 };
 
 /* What an owner of a message is told (never blocks). */
@@ -108,6 +111,9 @@ void perron_relay_tick(struct perron_relay *r, uint64_t now_ns, struct perron_ef
 /* When to tick next; UINT64_MAX: no need. */
 uint64_t perron_relay_deadline_ns(const struct perron_relay *r);
 void perron_relay_check(const struct perron_relay *r);
+
+/* What the peer is in its cell's group. */
+struct perron_group *perron_relay_group(struct perron_relay *r);
 
 /* For housekeeping and tools; may be called by another thread, fields may be of different ages. */
 void perron_relay_counters_read(const struct perron_relay *r, struct perron_relay_counters *out);

@@ -1,5 +1,5 @@
 /* The relay's commands: links, control frames, streams and paths as housekeeping wants them. */
-#include "ft/relay_private.h"
+#include "ft/group_private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -52,17 +52,20 @@ static int link_open(struct perron_relay *r, uint64_t now_ns, const struct perro
 			relay_event_link(r, &r->links[index], PERRON_EVENT_LINK_UP, NULL, out);
 		return 0;
 	}
+	perron_group_link(r->group, now_ns, party->id, false, out);
 	perron_link_open(&r->links[index], now_ns, party);
 	relay_wake_at(r, now_ns);
 	return 0;
 }
 
-static int link_close(struct perron_relay *r, uint32_t peer)
+static int link_close(struct perron_relay *r, uint64_t now_ns, uint32_t peer,
+		      struct perron_effects *out)
 {
 	uint32_t index = perron_map_remove(&r->link_by_peer, peer);
 
 	if (index == PERRON_MAP_NONE)
 		return -ENOENT;
+	(void)perron_group_sibling(r->group, now_ns, peer, false, out);
 	r->links[index] = (struct perron_link){.state = PERRON_LINK_FREE};
 	return 0;
 }
@@ -283,7 +286,7 @@ int perron_relay_command(struct perron_relay *r, uint64_t now_ns,
 	case PERRON_COMMAND_LINK_OPEN:
 		return link_open(r, now_ns, &command->party, out);
 	case PERRON_COMMAND_LINK_CLOSE:
-		return link_close(r, command->party.id);
+		return link_close(r, now_ns, command->party.id, out);
 	case PERRON_COMMAND_SEND:
 		control_send(r, now_ns, command, out);
 		return 0;
@@ -302,6 +305,21 @@ int perron_relay_command(struct perron_relay *r, uint64_t now_ns,
 	case PERRON_COMMAND_CLOCK:
 		r->cfg.clock_offset_ns = (uint64_t)command->value;
 		return 0;
+	case PERRON_COMMAND_CELL:
+		perron_group_cell(r->group, now_ns, command->sequence, (uint8_t)command->value,
+				  out);
+		return 0;
+	case PERRON_COMMAND_SIBLING:
+		return perron_group_sibling(r->group, now_ns, command->party.id,
+					    command->value != 0, out);
+	case PERRON_COMMAND_MULTICAST:
+		return perron_group_send(r->group, now_ns, command->stream,
+					 (enum perron_group_service)command->class,
+					 command->payload, command->payload_size, out);
+	case PERRON_COMMAND_GROUP_JOIN:
+		return perron_group_light_join(r->group, now_ns, command->stream, out);
+	case PERRON_COMMAND_GROUP_LEAVE:
+		return perron_group_light_leave(r->group, now_ns, command->stream, out);
 	case PERRON_COMMAND_NONE:
 	case PERRON_COMMAND_COUNT:
 		break;

@@ -45,6 +45,7 @@ struct perron_relay {
 	struct perron_origin_frame *origin_frames;
 	struct perron_branch *branches;
 	uint64_t *drops; /* PERRON_DROP_COUNT for each path, then for each stream */
+	struct perron_group *group;
 	struct perron_map link_by_peer;
 	struct perron_map path_by_key;
 };

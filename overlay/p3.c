@@ -245,6 +245,7 @@ static void p3_event(struct perron_overlay *o, uint64_t now_ns, const struct per
 		break;
 	case PERRON_EVENT_ABANDONED:  /* the station tells the sensor's owner */
 	case PERRON_EVENT_CLIENT_LAG: /* the station counts it */
+	case PERRON_EVENT_VIEW:
 	case PERRON_EVENT_NONE:
 	case PERRON_EVENT_COUNT:
 		break;

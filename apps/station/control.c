@@ -139,6 +139,7 @@ static void event_tell(struct perron_station *s, uint32_t peer_index,
 		station_publish(s, "client-lag", party_body(peer, event));
 		break;
 	case PERRON_EVENT_NONE:
+	case PERRON_EVENT_VIEW:
 	case PERRON_EVENT_CONTROL:
 	case PERRON_EVENT_BRANCH_READY:
 	case PERRON_EVENT_RESUME:

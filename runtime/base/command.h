@@ -29,7 +29,12 @@ struct perron_party {
 	X(BRANCH_CLOSE, "branch-close") /* path, party.id; value: lost, not given up */          \
 	X(UPSTREAM, "upstream")         /* path: comes from party.id from now on */               \
 	X(START, "start")               /* path: the upstream serves from `sequence` on */        \
-	X(CLOCK, "clock")               /* value: overlay time minus station time, ns */
+	X(CLOCK, "clock")               /* value: overlay time minus station time, ns */          \
+	X(CELL, "cell")                 /* sequence: key of our cell (0: none), value: slot */    \
+	X(SIBLING, "sibling")           /* party.id, linked: of our cell, value: 1, or 0: not */  \
+	X(MULTICAST, "multicast")       /* stream: group, class: service, payload */              \
+	X(GROUP_JOIN, "group-join")     /* stream: light-weight group */                          \
+	X(GROUP_LEAVE, "group-leave")   /* stream: light-weight group */
 
 enum perron_command_kind {
 	PERRON_COMMAND_NONE,
@@ -58,7 +63,8 @@ struct perron_command {
 	X(BRANCH_READY, "branch-ready") /* path, party: served from `sequence` on */              \
 	X(RESUME, "resume")             /* path: its upstream is to serve from `sequence` on */   \
 	X(ABANDONED, "abandoned")       /* stream, sequence: tries used up */                     \
-	X(CLIENT_LAG, "client-lag")     /* path, party: frames below `sequence` given up */
+	X(CLIENT_LAG, "client-lag")     /* path, party: frames below `sequence` given up */       \
+	X(VIEW, "view")                 /* payload: struct perron_group_view (ft/group.h) */
 
 enum perron_event_kind {
 	PERRON_EVENT_NONE,

@@ -135,6 +135,24 @@ struct perron_event *perron_effects_event(struct perron_effects *e, uint32_t pay
 	return event;
 }
 
+void *perron_effects_indicate(struct perron_effects *e, uint8_t kind, uint32_t size)
+{
+	void *record = record_add(e, PERRON_EFFECT_INDICATE, size);
+
+	if (record)
+		e->items[e->count - 1].class = kind;
+	return record;
+}
+
+bool perron_effects_has_room(const struct perron_effects *e, uint32_t count, uint32_t size)
+{
+	uint32_t limit = e->capacity - PERRON_EFFECT_RESERVE(e->capacity);
+
+	/* Each record is rounded up to 8 bytes. */
+	return e->count + count <= limit &&
+	       e->arena_size - e->arena_used >= size + 8 * count;
+}
+
 const char *perron_command_name(uint8_t kind)
 {
 	static const char *const names[] = {

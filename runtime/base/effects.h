@@ -17,6 +17,9 @@
  *   DELIVER  give the frame of `handle` to the application; `size` says which subscription.
  *            Takes nothing.
  *
+ * INDICATE gives a record to the machine's user on its own lcore; its shape is the machine's. A
+ * machine that may not lose one looks first whether there is room (perron_effects_has_room).
+ *
  * Pure; the thread of the machine.
  */
 #ifndef PERRON_RUNTIME_BASE_EFFECTS_H
@@ -39,6 +42,7 @@ enum perron_effect_kind {
 	PERRON_EFFECT_DELIVER,
 	PERRON_EFFECT_COMMAND, /* from housekeeping to the peer's lcore; `data`: perron_command */
 	PERRON_EFFECT_EVENT,   /* to housekeeping; `data`: perron_event */
+	PERRON_EFFECT_INDICATE, /* to the machine's user here; `class`: what `data` is */
 };
 
 #define PERRON_EFFECT_LAST 0x01u
@@ -81,5 +85,10 @@ void perron_effects_deliver(struct perron_effects *e, uint64_t handle, uint32_t 
 /* A zeroed command or event with `payload_size` bytes behind it, or NULL (counted). */
 struct perron_command *perron_effects_command(struct perron_effects *e, uint32_t payload_size);
 struct perron_event *perron_effects_event(struct perron_effects *e, uint32_t payload_size);
+
+/* A zeroed record of `size` bytes for the machine's user, or NULL (counted). */
+void *perron_effects_indicate(struct perron_effects *e, uint8_t kind, uint32_t size);
+/* Whether so many more effects and bytes are sure to fit. */
+bool perron_effects_has_room(const struct perron_effects *e, uint32_t count, uint32_t size);
 
 #endif

@@ -53,6 +53,7 @@ enum perron_class {
 	X(DATA, 2, "data")                         /* link: a stream's frame, towards clients */  \
 	X(GAP, 3, "gap")                           /* link: sequences below will not come */      \
 	X(ACK, 4, "ack")                           /* link: towards the origin */                 \
+	X(GROUP, 5, "group")                       /* link: views and multicast in a cell */      \
 	X(BINDING_REQUEST, 16, "binding-request")  /* joiner to root cell: which cell? */         \
 	X(BINDING_REPLY, 17, "binding-reply")                                                      \
 	X(BIND, 18, "bind")                        /* joiner to siblings */                       \
@@ -172,6 +173,10 @@ struct perron_frame {
 	X(ORIGIN_FULL, "origin-full")             /* would block: too much unacknowledged */      \
 	X(ABANDONED, "abandoned")                 /* origin's tries used up */                    \
 	X(CLIENT_LAG, "client-lag")               /* a slow client's frames, given up */          \
+	X(OTHER_CELL, "other-cell")               /* group: for another cell, or from none of it */\
+	X(OLD_VIEW, "old-view")                   /* group: of a view or change that is over */   \
+	X(NOT_MEMBER, "not-member")               /* group: its sender is not of the view */      \
+	X(GROUP_FULL, "group-full")               /* group: no room, or no room yet */            \
 	X(QUEUE_FULL, "queue-full")               /* a class's queue in the loop */               \
 	X(EFFECTS_FULL, "effects-full")           /* more output than one step may have */        \
 	X(EVENT_FULL, "event-full")               /* ring to housekeeping */                      \

@@ -182,6 +182,11 @@ static void effect_apply(struct perron_lcore *l, uint32_t machine_index,
 	case PERRON_EFFECT_EVENT:
 		event_apply(l, machine_index, e);
 		return;
+	case PERRON_EFFECT_INDICATE:
+		if (machine->ops->indicate)
+			machine->ops->indicate(machine->self, l->now_ns, e->class, e->data,
+					       e->size);
+		return;
 	case PERRON_EFFECT_COMMAND:
 		break;
 	}

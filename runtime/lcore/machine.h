@@ -29,6 +29,9 @@ struct perron_machine_ops {
 	/* DELIVER: `frame` is good during the call. NULL: the machine delivers nothing. */
 	void (*deliver)(void *self, uint64_t now_ns, uint32_t subscription,
 			const struct perron_frame *frame);
+	/* INDICATE: the record is good during the call. NULL: nobody listens. */
+	void (*indicate)(void *self, uint64_t now_ns, uint8_t kind, const void *record,
+			 uint32_t size);
 };
 
 struct perron_machine {

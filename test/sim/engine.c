@@ -461,6 +461,10 @@ static void effect_apply(struct sim *s, uint32_t node, uint32_t plane,
 		PERRON_ASSERT(!is_peer);
 		effect_deliver(s, node, e);
 		return;
+	case PERRON_EFFECT_INDICATE:
+		if (s->hooks->indicate)
+			s->hooks->indicate(s, node, e->class, e->data, e->size);
+		return;
 	case PERRON_EFFECT_COMMAND:
 		PERRON_ASSERT(plane == SIM_SLOW);
 		digest_command(s, (const struct perron_command *)(const void *)e->data);

@@ -147,6 +147,9 @@ struct sim;
 struct sim_hooks {
 	/* A client's machine gives a frame on. */
 	void (*deliver)(struct sim *s, uint32_t node, uint32_t slot, uint32_t subscription);
+	/* A peer's machine tells its user something; may be NULL. */
+	void (*indicate)(struct sim *s, uint32_t node, uint8_t kind, const void *record,
+			 uint32_t size);
 	/* After each step, its effects applied. */
 	void (*stepped)(struct sim *s, uint32_t node, uint32_t plane, enum sim_step_kind kind);
 	/* An appointment of the world's. */
