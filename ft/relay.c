@@ -322,7 +322,8 @@ void perron_relay_input(struct perron_relay *r, uint64_t now_ns, const struct pe
 	r->release_budget = RELAY_RELEASE_MAX;
 	for (uint32_t i = 0; i < in_count; i++)
 		frame_take(r, now_ns, &in[i], out);
-	perron_group_flush(r->group, now_ns, out);
+	if (perron_group_is_touched(r->group))
+		perron_group_flush(r->group, now_ns, out);
 }
 
 static void beat_send(struct perron_relay *r, uint64_t now_ns, struct perron_link *l,
