@@ -211,7 +211,7 @@ static bool is_agreed(const struct perron_group *g, uint32_t index)
 		const struct group_stream *s = &g->streams[i];
 		if (i == index || s->passed != s->received)
 			continue;
-		/* Our own clock is beyond all that came; at a view's end, what we told of it counts. */
+		/* Our clock is beyond all that came; at a view's end, what we told of it counts. */
 		if (i == g->view.self && g->state != PERRON_GROUP_STATE_INSTALL)
 			continue;
 		int32_t ahead = serial_ahead(s->clock + 1, stamp);

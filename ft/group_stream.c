@@ -1,6 +1,6 @@
 /*
- * Packets of a view: packed, numbered, stamped, sent to each member, acknowledged by rows, asked for
- * again from whoever has them, let go when every member has them and they are delivered here.
+ * Packets of a view: packed, numbered, stamped, sent to each member, acknowledged by rows, asked
+ * for again from whoever has them, let go when every member has them and they are delivered here.
  */
 #include <string.h>
 

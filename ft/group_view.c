@@ -3,9 +3,9 @@
  * who reach each other leads.
  *
  * state        entered when                            waits for          leaves to
- * operational  installed, or alone at the beginning    -                  gather (leads, or is asked)
- * gather       its state was told to a change          COMMIT             recover; gather (another change)
- * recover      the COMMIT came                         packets, READYs    install; gather (another change)
+ * operational  installed, or alone at the start        -                  gather (leads, is asked)
+ * gather       its state was told to a change          COMMIT             recover; another change
+ * recover      the COMMIT came                         packets, READYs    install; another change
  * install      all members of the coming view ready    room for effects   operational
  *
  * A member takes part in one change at a time; a later one, or one led by a lower member, replaces
@@ -752,7 +752,7 @@ static void state_merge(struct perron_group *g)
 	}
 }
 
-/* Whom to ask for what is missing of a member's packets: those who said that they have it, in turn. */
+/* Whom to ask for what is missing of a member's packets: in turn those who have it. */
 static uint32_t recover_holder(const struct perron_group *g, uint32_t index)
 {
 	const struct group_change *c = &g->change;

@@ -14,7 +14,7 @@
 /* A cell's (PERRON_CELL_SIZE_MAX). */
 #define PERRON_GROUP_MEMBER_COUNT_MAX 16
 
-/* Who a member is. A life is a stay in the cell: it grows when others went on without the member. */
+/* Who a member is. A life is a stay in the cell: it grows when others went on without it. */
 struct perron_group_member {
 	uint32_t peer;
 	uint32_t incarnation;
