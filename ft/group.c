@@ -180,6 +180,8 @@ int perron_group_sibling(struct perron_group *g, uint64_t now_ns, uint32_t peer,
 		s = &g->siblings[g->sibling_count++];
 		*s = (struct group_sibling){.peer = peer};
 		sibling_up(g, now_ns, s, out);
+	} else {
+		return 0;
 	}
 	g->evaluate = true;
 	g->hello = true;

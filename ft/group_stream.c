@@ -407,6 +407,8 @@ void group_transmit(struct perron_group *g, uint64_t now_ns, struct perron_effec
 		if (!p->unfinished)
 			g->pending_head = g->pending_next;
 	}
+	if (!window_is_open(g))
+		g->pack_at_ns = GROUP_NEVER; /* what opens it sends */
 	if (g->owed || g->status_at_ns <= now_ns)
 		status_send(g, now_ns, 0, out);
 	if (g->resend_at_ns == GROUP_NEVER && !group_is_settled(g))

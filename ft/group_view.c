@@ -482,6 +482,8 @@ static void change_enter(struct perron_group *g, uint64_t now_ns, uint64_t patie
 {
 	struct group_change *c = &g->change;
 
+	g->needed_since_ns = 0;
+	g->is_put_off = false;
 	c->active = true;
 	c->stated = 0;
 	c->committed = 0;
@@ -911,6 +913,7 @@ static void leader_await(struct perron_group *g, uint64_t now_ns)
 void group_view_evaluate(struct perron_group *g, uint64_t now_ns, struct perron_effects *out)
 {
 	g->evaluate = false;
+	g->is_put_off = false;
 	if (g->state == PERRON_GROUP_STATE_INSTALL)
 		return;
 	if (g->change.active && !change_is_hopeless(g))

@@ -260,7 +260,7 @@ static bool command_is_valid(const struct perron_command *c)
 	switch (c->kind) {
 	case PERRON_COMMAND_SEND:
 		return c->party.id && c->type >= PERRON_TYPE_CONTROL_FIRST &&
-		       c->type <= PERRON_TYPE_PATH_TEARDOWN &&
+		       c->type <= PERRON_TYPE_CONTROL_LAST &&
 		       c->payload_size <= PERRON_PAYLOAD_SIZE_MAX;
 	case PERRON_COMMAND_STREAM_OPEN:
 		return c->stream && c->sequence && c->sequence <= PERRON_SEQUENCE_MAX;

@@ -570,3 +570,19 @@ bool perron_path_teardown_read(const uint8_t *data, uint32_t size, struct perron
 	m->stream = perron_read32(&r);
 	return perron_reader_done(&r);
 }
+
+uint32_t perron_members_write(uint8_t *out, const struct perron_members *m)
+{
+	struct perron_writer w = writer_of(out);
+
+	members_write(&w, m);
+	return writer_done(&w);
+}
+
+bool perron_members_read(const uint8_t *data, uint32_t size, struct perron_members *m)
+{
+	struct perron_reader r = perron_reader_of(data, size);
+
+	members_read(&r, m);
+	return perron_reader_done(&r);
+}

@@ -168,7 +168,8 @@ struct perron_path_teardown {
 	X(subscribe_reply)                                                                         \
 	X(path_setup)                                                                              \
 	X(path_reply)                                                                              \
-	X(path_teardown)
+	X(path_teardown)                                                                           \
+	X(members)
 
 /* Returns the payload's size; `out` has room for PERRON_PAYLOAD_SIZE_MAX. */
 #define X(name) uint32_t perron_##name##_write(uint8_t *out, const struct perron_##name *m);

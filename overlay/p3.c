@@ -191,6 +191,7 @@ static const struct p3_handler handlers[] = {
 	[PERRON_TYPE_PATH_SETUP] = {P3_FROM_LINK, p3_path_setup},
 	[PERRON_TYPE_PATH_REPLY] = {P3_FROM_LINK, p3_path_reply},
 	[PERRON_TYPE_PATH_TEARDOWN] = {P3_FROM_LINK, p3_path_teardown},
+	[PERRON_TYPE_MEMBERS] = {P3_FROM_LINK, p3_members},
 };
 
 static bool sender_is_right(enum p3_sender from, const struct perron_event *event)
@@ -231,11 +232,12 @@ static void p3_event(struct perron_overlay *o, uint64_t now_ns, const struct per
 		break;
 	case PERRON_EVENT_LINK_UP:
 		p3_link_up(o, event);
-		p3_root_elect(o, now_ns);
 		break;
 	case PERRON_EVENT_LINK_DOWN:
 		p3_link_down(o, now_ns, &event->party, out);
-		p3_root_elect(o, now_ns);
+		break;
+	case PERRON_EVENT_VIEW:
+		p3_view_take(o, now_ns, event, out);
 		break;
 	case PERRON_EVENT_BRANCH_READY:
 		p3_branch_ready(o, event, out);
@@ -245,7 +247,6 @@ static void p3_event(struct perron_overlay *o, uint64_t now_ns, const struct per
 		break;
 	case PERRON_EVENT_ABANDONED:  /* the station tells the sensor's owner */
 	case PERRON_EVENT_CLIENT_LAG: /* the station counts it */
-	case PERRON_EVENT_VIEW:
 	case PERRON_EVENT_NONE:
 	case PERRON_EVENT_COUNT:
 		break;
@@ -254,6 +255,8 @@ static void p3_event(struct perron_overlay *o, uint64_t now_ns, const struct per
 
 static void p3_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effects *out)
 {
+	if (!p3_cell_is_told(o))
+		p3_cell_tell(o, out);
 	if (o->state == PERRON_OVERLAY_LEFT || o->state == PERRON_OVERLAY_REFUSED)
 		return;
 	if (p3_is_root(o))
@@ -272,6 +275,8 @@ static uint64_t p3_deadline_ns(const struct perron_overlay *o)
 {
 	uint64_t deadline = min64(o->advertise_at_ns, p3_path_deadline_ns(o));
 
+	if (!p3_cell_is_told(o))
+		return 0;
 	if (o->state == PERRON_OVERLAY_LEFT || o->state == PERRON_OVERLAY_REFUSED)
 		return UINT64_MAX;
 	if (p3_is_root(o)) {

@@ -9,8 +9,8 @@
  *   renewals meanwhile: so no position is held twice under one coordinator's epoch.
  * - Positions are leased. A peer whose renewals are not answered for a lease gives its position
  *   up by itself; nobody has to tell it.
- * - A cell's members come with the answers to joins, its coordinator is the lowest slot that is
- *   alive: the least agreement that will do, behind p3_cell.c alone.
+ * - A cell's members and its coordinator are those of its group's view (ft/group); parents tell
+ *   their views to their children.
  * - Paths are soft state: clients renew subscriptions, peers renew paths towards the sensor, and
  *   what is not renewed ends. A path whose way changed is set up anew from where it was.
  *

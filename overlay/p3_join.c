@@ -42,6 +42,7 @@ void p3_join_restart(struct perron_overlay *o, uint64_t now_ns, const char *why,
 	o->has_position = false;
 	o->siblings.count = 0;
 	o->parents.count = 0;
+	o->parents_are_a_view = false;
 	o->redirect.peer = 0;
 	o->attempt++;
 	state_enter(o, PERRON_OVERLAY_BINDING, now_ns, why);
@@ -314,6 +315,8 @@ void p3_parent_request(struct perron_overlay *o, uint64_t now_ns, const struct p
 					: PERRON_VERDICT_FULL;
 	p3_send(o, &event->party, PERRON_TYPE_PARENT_REPLY, payload,
 		perron_bind_reply_write(payload, &reply), out);
+	if (reply.verdict == PERRON_VERDICT_OK)
+		p3_members_send(o, &event->party, out);
 }
 
 void p3_parent_reply(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
@@ -423,7 +426,7 @@ static void join_answered(struct perron_overlay *o, uint64_t now_ns,
 	o->epoch = reply->epoch;
 	if (!p3_is_root(o)) {
 		p3_cell_set(o, &reply->siblings);
-		if (reply->parents.count)
+		if (reply->parents.count && !o->parents_are_a_view)
 			o->parents = reply->parents;
 	}
 	o->renew_at_ns = now_ns + o->cfg.lease_ns / 4;
@@ -469,5 +472,4 @@ void p3_leave(struct perron_overlay *o, uint64_t now_ns, const struct perron_eve
 		return;
 	}
 	p3_link_down(o, now_ns, &event->party, out);
-	p3_root_elect(o, now_ns);
 }

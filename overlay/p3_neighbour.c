@@ -81,6 +81,8 @@ struct p3_neighbour *p3_neighbour_add(struct perron_overlay *o, uint64_t now_ns,
 	n->party.endpoint = party->endpoint;
 	/* Said again if it is open already: the lcore may have judged it down meanwhile. */
 	link_command(o, PERRON_COMMAND_LINK_OPEN, party, out);
+	if ((had ^ n->roles) & PERRON_ROLE_SIBLING)
+		p3_sibling_tell(o, n, out);
 	p3_changed(o);
 	if (had & ~n->roles & PERRON_ROLE_PARENT)
 		p3_parent_lost(o, now_ns);
@@ -94,8 +96,11 @@ void p3_neighbour_drop(struct perron_overlay *o, uint32_t peer, uint8_t roles, b
 
 	if (!n)
 		return;
+	uint8_t had = n->roles;
 	n->roles &= (uint8_t)~roles;
 	p3_changed(o);
+	if ((had ^ n->roles) & PERRON_ROLE_SIBLING)
+		p3_sibling_tell(o, n, out);
 	if (n->roles)
 		return;
 	if (say_leave)
@@ -113,8 +118,12 @@ void p3_neighbours_drop_all(struct perron_overlay *o, uint8_t roles, struct perr
 
 void p3_neighbours_assert(struct perron_overlay *o, struct perron_effects *out)
 {
-	for (uint32_t i = 0; i < o->neighbour_count; i++)
+	p3_cell_tell(o, out);
+	for (uint32_t i = 0; i < o->neighbour_count; i++) {
 		link_command(o, PERRON_COMMAND_LINK_OPEN, &o->neighbours[i].party, out);
+		if (o->neighbours[i].roles & PERRON_ROLE_SIBLING)
+			p3_sibling_tell(o, &o->neighbours[i], out);
+	}
 }
 
 void p3_link_up(struct perron_overlay *o, const struct perron_event *event)

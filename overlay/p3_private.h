@@ -4,6 +4,7 @@
 
 #include "overlay/control.h"
 #include "overlay/directory.h"
+#include "overlay/membership.h"
 #include "overlay/p3.h"
 #include "overlay/path.h"
 #include "overlay/registry.h"
@@ -80,8 +81,13 @@ struct perron_overlay {
 
 	struct perron_members siblings; /* as the root last told */
 	struct perron_members parents;  /* candidates */
+	bool parents_are_a_view;        /* as the parent told them; else as the root */
 	uint32_t parent_next;
 	uint32_t parent_tries;
+
+	struct perron_group_view view; /* of the cell; member_count 0: none yet */
+	uint64_t cell_told;            /* key of the cell that the relay was told of; 0: none */
+	uint8_t slot_told;
 
 	/* Joined. */
 	uint64_t epoch;
@@ -143,8 +149,24 @@ void p3_link_up(struct perron_overlay *o, const struct perron_event *event);
 void p3_link_down(struct perron_overlay *o, uint64_t now_ns, const struct perron_party *party,
 		  struct perron_effects *out);
 
-/* p3_cell.c: the agreement inside a cell */
+/* p3_cell.c: the cell, as its group agrees on it */
 uint32_t p3_cell_coordinator(const struct perron_overlay *o);
+/* Members of the present view, this peer among them. */
+uint32_t p3_cell_size(const struct perron_overlay *o);
+/* The same, as far as they are neighbours, this peer first. */
+void p3_cell_members(struct perron_overlay *o, struct perron_members *out);
+/* Whether the relay was told of which cell and slot this peer is; tells it (again). */
+bool p3_cell_is_told(const struct perron_overlay *o);
+void p3_cell_tell(struct perron_overlay *o, struct perron_effects *out);
+void p3_sibling_tell(struct perron_overlay *o, const struct p3_neighbour *n,
+		     struct perron_effects *out);
+void p3_view_take(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
+		  struct perron_effects *out);
+/* To a child: who else of our cell could be its parent. */
+void p3_members_send(struct perron_overlay *o, const struct perron_party *child,
+		     struct perron_effects *out);
+void p3_members(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
+		struct perron_effects *out);
 void p3_cell_set(struct perron_overlay *o, const struct perron_members *siblings);
 /* Binds to siblings that are not bound yet; true if all have answered. */
 bool p3_cell_bind(struct perron_overlay *o, struct perron_effects *out);

@@ -1,5 +1,5 @@
 /*
- * The root cell: its members are the portal list, its coordinator the first of them that is alive.
+ * The root cell: its members are of the portal list; its view's first member coordinates it.
  * The coordinator gives out positions and validates joins. A new one does not know the leases that
  * its predecessor granted: until they must have run out it confirms, but gives nothing out.
  */
@@ -37,19 +37,10 @@ static void reign_end(struct perron_overlay *o, uint64_t now_ns)
 	p3_changed(o);
 }
 
-static bool root_cell_is_complete(const struct perron_overlay *o)
-{
-	uint32_t up = 1;
-
-	for (uint32_t i = 0; i < o->neighbour_count; i++)
-		up += (o->neighbours[i].roles & PERRON_ROLE_SIBLING) && o->neighbours[i].up;
-	return up == o->cfg.portal_count;
-}
-
 /* The first time, not before the others answered or could have. */
 static bool may_elect(const struct perron_overlay *o, uint64_t now_ns)
 {
-	return o->root_elected || now_ns >= o->root_elect_at_ns || root_cell_is_complete(o);
+	return o->root_elected || now_ns >= o->root_elect_at_ns || p3_cell_size(o) == o->cfg.portal_count;
 }
 
 void p3_root_elect(struct perron_overlay *o, uint64_t now_ns)
@@ -102,21 +93,6 @@ void p3_root_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effec
 	}
 }
 
-/* The root cell's live members, as candidates for parents. */
-static void root_members(const struct perron_overlay *o, struct perron_members *out)
-{
-	out->count = 0;
-	out->items[out->count++] =
-		(struct perron_member){.party = p3_self(o), .slot = o->position.slot};
-	for (uint32_t i = 0; i < o->neighbour_count; i++) {
-		const struct p3_neighbour *n = &o->neighbours[i];
-		if ((n->roles & PERRON_ROLE_SIBLING) && n->up &&
-		    out->count < PERRON_CELL_SIZE_MAX)
-			out->items[out->count++] = (struct perron_member){
-				.party = n->party, .slot = n->position.slot};
-	}
-}
-
 static void relatives(struct perron_overlay *o, uint32_t peer,
 		      const struct perron_position *position, struct perron_members *siblings,
 		      struct perron_members *parents)
@@ -127,7 +103,7 @@ static void relatives(struct perron_overlay *o, uint32_t peer,
 	if (above.level)
 		perron_registry_members(&o->registry, &above, 0, true, parents);
 	else
-		root_members(o, parents);
+		p3_cell_members(o, parents);
 }
 
 static void binding_answer(struct perron_overlay *o, const struct perron_party *to,

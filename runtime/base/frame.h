@@ -71,7 +71,8 @@ enum perron_class {
 	X(UNSUBSCRIBE, 30, "unsubscribe")                                                          \
 	X(PATH_SETUP, 31, "path-setup")            /* hop by hop towards the sensor */            \
 	X(PATH_REPLY, 32, "path-reply")                                                            \
-	X(PATH_TEARDOWN, 33, "path-teardown")
+	X(PATH_TEARDOWN, 33, "path-teardown")                                                      \
+	X(MEMBERS, 34, "members")                  /* parent to child: who else could be its parent */
 
 enum perron_frame_type {
 #define X(name, value, text) PERRON_TYPE_##name = value,
@@ -79,6 +80,7 @@ enum perron_frame_type {
 #undef X
 };
 #define PERRON_TYPE_CONTROL_FIRST 16
+#define PERRON_TYPE_CONTROL_LAST  34
 
 /* The payload starts with a trace block: each hop adds its times (perron_trace). */
 #define PERRON_FLAG_TRACE 0x01u

@@ -132,6 +132,8 @@ static void timing_draw(struct world *w)
 	p->relay.retry_ns_min = between(w, 15, 60) * SIM_MS;
 	p->relay.retry_ns_max = p->relay.retry_ns_min * between(w, 2, 10);
 	p->relay.retry_count_max = (uint32_t)between(w, 6, 12);
+	p->relay.group.resend_ns = 2 * (w->sim.net.delay_ns_max + w->sim.net.jitter_ns) + SIM_MS;
+	p->relay.group.attempt_ns = 12 * p->relay.group.resend_ns;
 	p->overlay.link_timeout_ns = timeout_ns;
 	p->overlay.request_ns = between(w, 60, 200) * SIM_MS;
 	/* At least as the descriptor demands: a lease outlives a verdict. */
@@ -154,6 +156,11 @@ static void bounds_draw(struct world *w)
 	}
 	p->relay.overlay = WORLD_OVERLAY_ID;
 	p->relay.link_count_max = PERRON_NEIGHBOUR_COUNT_MAX;
+	p->relay.group.member_count_max =
+		p->cell_size > p->portal_count ? p->cell_size : p->portal_count;
+	p->relay.group.window = 8;
+	p->relay.group.pending_count = 4;
+	p->relay.group.light_count_max = 4;
 	p->relay.branch_count_max = small ? 3 : 32;
 	p->relay.stream_count_max = 8;
 	p->relay.path_count_max = small ? 6 : paths;

@@ -855,7 +855,7 @@ static void bad_commands_are_refused(void **state)
 	c = (struct order){.kind = PERRON_COMMAND_SEND, .party = party(99)};
 	c.type = PERRON_TYPE_ACK; /* not housekeeping's */
 	assert_int_equal(command(g, c), -EINVAL);
-	c.type = PERRON_TYPE_PATH_TEARDOWN + 1;
+	c.type = PERRON_TYPE_CONTROL_LAST + 1;
 	assert_int_equal(command(g, c), -EINVAL);
 	c.type = PERRON_TYPE_LEAVE;
 	c.payload_size = PERRON_PAYLOAD_SIZE_MAX + 1;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "overlay/control.h"
+#include "overlay/membership.h"
 #include "overlay/p3.h"
 #include "overlay/verdict.h"
 
@@ -686,25 +687,99 @@ static void one_id_is_one_station(void **state)
 	rig_free(g);
 }
 
+/* The cell's group says who is in it; `cell`: as P3 told its relay. */
+static void view_give(struct rig *g, uint64_t cell, uint32_t number, bool transitional,
+		      uint32_t first, uint32_t second)
+{
+	struct perron_event *event = calloc(1, sizeof(*event) + sizeof(struct perron_group_view));
+	struct perron_group_view v = {
+		.id = {number, first, 10},
+		.cell = cell,
+		.transitional = transitional,
+		.member_count = second ? 2 : 1,
+		.members = {{.peer = first, .slot = 1}, {.peer = second, .slot = 2}},
+	};
+
+	event->kind = PERRON_EVENT_VIEW;
+	event->payload_size = sizeof(v);
+	memcpy(event->payload, &v, sizeof(v));
+	event_give(g, event);
+	free(event);
+}
+
+static void the_relay_is_told_of_the_cell_until_it_knows(void **state)
+{
+	struct rig *g = rig_make(ROOT);
+
+	(void)state;
+	assert_int_equal(perron_p3_ops.deadline_ns(g->overlay), 0);
+	tick(g);
+	const struct perron_command *c = commanded(g, PERRON_COMMAND_CELL, 0, 0);
+	assert_non_null(c);
+	assert_true(c->sequence != 0);
+	assert_int_equal(c->value, 1);
+	tick(g);
+	assert_null(commanded(g, PERRON_COMMAND_CELL, 0, 0));
+	GIVE(g, party(ROOT_B), false, BIND, bind, {.position = at("0#2")});
+	c = commanded(g, PERRON_COMMAND_SIBLING, 0, ROOT_B);
+	assert_non_null(c);
+	assert_int_equal(c->value, 1);
+	rig_free(g);
+}
+
+static void a_child_is_told_whom_else_it_could_have(void **state)
+{
+	struct rig *g = rig_make(ROOT_B);
+	struct perron_members members;
+
+	(void)state;
+	tick_after(g, 501);
+	uint64_t cell = commanded(g, PERRON_COMMAND_CELL, 0, 0)->sequence;
+	GIVE(g, party(ROOT), false, BIND, bind, {.position = at("0#1")});
+	GIVE(g, party(CHILD), false, PARENT_REQUEST, bind, {.position = at("0.0#1")});
+	const struct perron_command *c = sent(g, PERRON_TYPE_MEMBERS, CHILD);
+	assert_non_null(c);
+	assert_true(perron_members_read(c->payload, c->payload_size, &members));
+	assert_int_equal(members.count, 1);
+	view_give(g, cell, 2, false, ROOT, ROOT_B);
+	c = sent(g, PERRON_TYPE_MEMBERS, CHILD);
+	assert_non_null(c);
+	assert_true(perron_members_read(c->payload, c->payload_size, &members));
+	assert_int_equal(members.count, 2);
+	assert_int_equal(members.items[0].party.id, ROOT_B);
+	assert_int_equal(members.items[1].party.id, ROOT);
+	/* The same view again, a transitional one, and another cell's say nothing new. */
+	view_give(g, cell, 2, false, ROOT, ROOT_B);
+	assert_null(sent(g, PERRON_TYPE_MEMBERS, CHILD));
+	view_give(g, cell, 3, true, ROOT_B, 0);
+	assert_null(sent(g, PERRON_TYPE_MEMBERS, CHILD));
+	view_give(g, cell + 1, 4, false, ROOT_B, 0);
+	assert_null(sent(g, PERRON_TYPE_MEMBERS, CHILD));
+	assert_int_equal(view(g).coordinator, ROOT);
+	rig_free(g);
+}
+
 static void a_coordinator_yields_and_begins_anew(void **state)
 {
 	struct rig *g = rig_make(ROOT_B);
 
 	(void)state;
 	tick_after(g, 501);
+	uint64_t cell = commanded(g, PERRON_COMMAND_CELL, 0, 0)->sequence;
 	assert_true(view(g).is_root_coordinator);
 	g->now_ns += 2 * g->cfg.lease_ns;
 	assert_int_equal(binding_verdict(g, party(9), 0), PERRON_VERDICT_OK);
-	/* Bound, but not heard yet: that does not count. */
+	/* Bound and linked, but not in the view: that does not count. */
 	GIVE(g, party(ROOT), false, BIND, bind, {.position = at("0#1")});
-	link_event(g, PERRON_EVENT_LINK_UP, 77); /* each change of the links elects */
+	link_event(g, PERRON_EVENT_LINK_UP, ROOT);
+	view_give(g, cell, 1, false, ROOT_B, 0);
 	assert_true(view(g).is_root_coordinator);
 	assert_int_equal(view(g).coordinator, ROOT_B);
-	link_event(g, PERRON_EVENT_LINK_UP, ROOT);
+	view_give(g, cell, 2, false, ROOT, ROOT_B);
 	assert_false(view(g).is_root_coordinator);
 	assert_int_equal(view(g).coordinator, ROOT);
 	assert_int_equal(binding_verdict(g, party(9), 0), PERRON_VERDICT_REDIRECT);
-	link_event(g, PERRON_EVENT_LINK_DOWN, ROOT);
+	view_give(g, cell, 3, false, ROOT_B, 0);
 	assert_true(view(g).is_root_coordinator);
 	/* What it knew of the leases is out of date: another may hold 9's place by now. */
 	struct perron_join_reply reply;
@@ -747,6 +822,8 @@ int main(void)
 		cmocka_unit_test(a_branch_ends_by_its_own_life_or_with_time),
 		cmocka_unit_test(places_are_given_when_the_leases_before_have_run_out),
 		cmocka_unit_test(one_id_is_one_station),
+		cmocka_unit_test(the_relay_is_told_of_the_cell_until_it_knows),
+		cmocka_unit_test(a_child_is_told_whom_else_it_could_have),
 		cmocka_unit_test(a_coordinator_yields_and_begins_anew),
 	};
 
