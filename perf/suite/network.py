@@ -1,13 +1,29 @@
-"""Network namespaces and processes of this run's own, taken down when it ends."""
+"""Network namespaces and processes of this run's own, taken down when it ends.
+
+A run that was killed cannot do that: its processes end with it (PR_SET_PDEATHSIG), and the next run
+takes away its namespaces and directories. A run holds a lock on a file named after its process for
+as long as it lives, by which the next one knows that it does not.
+"""
+import atexit
+import ctypes
+import fcntl
+import glob
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 
 from suite.tools import say
 
 
 DPDK_DIRECTORY = '/var/run/dpdk'
+RUN_DIRECTORY = '/run/perron-bench'
+PR_SET_PDEATHSIG = 1
+
+libc = ctypes.CDLL(None, use_errno=True)
+_lock = None
 
 
 class Fault(Exception):
@@ -25,15 +41,87 @@ def run(*command):
         raise Fault(f"{' '.join(command)}: {said[0] if said else done.returncode}")
 
 
+def lock_of(name):
+    """Holds the lock of that name; None: somebody else does."""
+    fd = os.open(f'{RUN_DIRECTORY}/{name}', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def lock_drop(name, fd):
+    try:
+        os.unlink(f'{RUN_DIRECTORY}/{name}')
+    except FileNotFoundError:
+        pass
+    os.close(fd)
+
+
+def claim():
+    """Once a run: what killed ones left is taken away, and what this one makes is its own."""
+    global _lock
+    if _lock is not None:
+        return
+    os.makedirs(RUN_DIRECTORY, exist_ok=True)
+    own = str(os.getpid())
+    # One of the same number is dead, or this process would not have it.
+    for name in os.listdir(RUN_DIRECTORY):
+        fd = lock_of(name) if name.isdigit() else None
+        if fd is not None:
+            sweep(name)
+            lock_drop(name, fd)
+    _lock = lock_of(own)
+    if _lock is not None:
+        atexit.register(lock_drop, own, _lock)
+
+
+def sweep(pid):
+    try:
+        names = [n for n in os.listdir('/run/netns') if n.startswith(f'pp{pid}x')]
+    except FileNotFoundError:
+        names = []
+    for name in names:
+        empty(name)
+        subprocess.run(['ip', 'netns', 'del', name], capture_output=True)
+    for path in glob.glob(f'{tempfile.gettempdir()}/perron-bench-{pid}-*'):
+        shutil.rmtree(path, ignore_errors=True)
+    if names:
+        say(f'taken away: what run {pid} left when it was killed')
+
+
+def empty(namespace):
+    """Ends what still runs in a dead run's namespace. A name of ours; nobody else goes there."""
+    for _ in range(20):
+        told = subprocess.run(['ip', 'netns', 'pids', namespace], text=True, capture_output=True)
+        pids = [int(pid) for pid in told.stdout.split()]
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        if not pids:
+            return
+        time.sleep(0.05)
+
+
+def die_with_parent():
+    """In the child, before it becomes the program."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Lan:
     """A veth pair between two namespaces (count 2), or more of them on a bridge."""
 
-    def __init__(self, count, addresses=False):
+    def __init__(self, count, addresses=False, bridge=False):
         if os.geteuid() != 0 or not shutil.which('ip'):
             raise Missing('needs root and iproute2, for network namespaces')
         self.prefix = f'pp{os.getpid()}x'
         self.count = count
         self.addresses = addresses
+        self.bridge = bridge or count != 2
         self.made = []
 
     def namespace(self, index):
@@ -63,6 +151,7 @@ class Lan:
         run('ip', '-n', name, 'link', 'set', interface, 'up')
 
     def __enter__(self):
+        claim()
         try:
             for i in range(self.count):
                 self.add(self.namespace(i))
@@ -75,7 +164,7 @@ class Lan:
         return self
 
     def wire(self):
-        if self.count == 2:
+        if not self.bridge:
             run('ip', 'link', 'add', self.interface(0), 'netns', self.namespace(0), 'type', 'veth',
                 'peer', 'name', self.interface(1), 'netns', self.namespace(1))
             return
@@ -107,7 +196,7 @@ class Processes:
         return name
 
     def __enter__(self):
-        self.folder = tempfile.mkdtemp(prefix='perron-bench-')
+        self.folder = tempfile.mkdtemp(prefix=f'perron-bench-{os.getpid()}-')
         return self
 
     def write(self, name, text):
@@ -118,7 +207,8 @@ class Processes:
 
     def start(self, name, command):
         log = open(os.path.join(self.folder, name + '.log'), 'w', encoding='utf-8')
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   preexec_fn=die_with_parent)
         log.close()
         self.running.append((name, process))
         return process

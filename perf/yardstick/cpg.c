@@ -34,12 +34,15 @@
 #include "runtime/base/histogram.h"
 
 #define GROUP	   "perron-bench"
+#define WATCHERS   "perron-watch" /* not counted as members */
 #define SIZE_MAX_B 65536
 #define WARM_NS	   UINT64_C(500000000)
 /* After the end: what is under way is delivered, and nobody leaves while others count. */
 #define DRAIN_NS    UINT64_C(500000000)
 #define TOGETHER_NS UINT64_C(30000000000)
-#define SEND_BURST  32
+/* For its daemon to answer. */
+#define DAEMON_NS  UINT64_C(10000000000)
+#define SEND_BURST 32
 
 enum kind { KIND_START = 0x5354, KIND_DATA = 0x4441 };
 
@@ -164,22 +167,29 @@ static void change(cpg_handle_t handle, const struct cpg_name *group,
 		;
 }
 
+/* The daemon may be about to start, or between two views. */
 static void join(void)
 {
 	struct cpg_name group = {.length = sizeof(GROUP) - 1, .value = GROUP};
 	cpg_callbacks_t callbacks = {.cpg_deliver_fn = deliver, .cpg_confchg_fn = change};
-	cs_error_t error = cpg_initialize(&state.handle, &callbacks);
-	int tries = 0;
+	uint64_t late_ns = perron_clock_now_ns() + DAEMON_NS;
+	cs_error_t error;
 
-	if (error != CS_OK)
-		die("cpg_initialize", error);
+	if (state.load.watches)
+		group = (struct cpg_name){.length = sizeof(WATCHERS) - 1, .value = WATCHERS};
+	while ((error = cpg_initialize(&state.handle, &callbacks)) != CS_OK) {
+		if (perron_clock_now_ns() > late_ns || stopped)
+			die("cpg_initialize", error);
+		poll(NULL, 0, 20);
+	}
 	error = cpg_local_get(state.handle, &state.node);
 	if (error != CS_OK)
 		die("cpg_local_get", error);
-	while ((error = cpg_join(state.handle, &group)) == CS_ERR_TRY_AGAIN && tries++ < 1000)
+	while ((error = cpg_join(state.handle, &group)) != CS_OK) {
+		if (error != CS_ERR_TRY_AGAIN || perron_clock_now_ns() > late_ns || stopped)
+			die("cpg_join", error);
 		poll(NULL, 0, 10);
-	if (error != CS_OK)
-		die("cpg_join", error);
+	}
 }
 
 /* Sleeps until something is to be delivered, at most so long, and delivers all there is. */
