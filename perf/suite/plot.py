@@ -68,6 +68,46 @@ plot {', '.join(curves)}
 ''')
 
 
+def of_group(result):
+    """Side, members and scene of a result's name; None: not of the group suite."""
+    words = result['name'].split('/')
+    if words[0] == 'group':
+        return 'perron', int(words[1]), '/'.join(words[2:])
+    if words[:2] == ['yardstick', 'corosync']:
+        return 'corosync', int(words[2]), '/'.join(words[3:])
+    return None
+
+
+def group_plot(path, state, results):
+    """Latency, rate and change of view by members, and each token's change of view."""
+    panels = {'latency/agreed/closed': 'us', 'rate/1': '/s', 'view-change': 'ms'}
+    script, drawn = '', ''
+    for panel, unit in panels.items():
+        curves = {}
+        for result in results:
+            side, count, scene = of_group(result)
+            if scene == panel or scene.startswith(panel + '/'):
+                label = f"{side}{scene[len(panel):].replace('/', ', token ')}"
+                curves.setdefault(label, []).append((count, result['median'], result['max']))
+        lines = []
+        for label, rows in sorted(curves.items()):
+            name = f'g{len(script)}'
+            script += data_block(name, sorted(rows))
+            lines.append(f'${name} using 1:2 with linespoints pt 7 title "{label}" noenhanced')
+        if lines:
+            drawn += f'set title "{panel}, {unit}" noenhanced\nplot {", ".join(lines)}\n'
+    gnuplot(path, script + f'''
+set multiplot layout 1,3 title "group communication, medians\\n{title_of(state)}" noenhanced
+set xlabel "members"
+set yrange [0:*]
+set xrange [1:*]
+set offsets 0, 0.5, 0, 0
+set grid
+set key bottom right
+{drawn}unset multiplot
+''')
+
+
 def write(report_path, state, results):
     if not shutil.which('gnuplot'):
         say('plot: gnuplot is not installed: no plots')
@@ -77,6 +117,9 @@ def write(report_path, state, results):
     small = [r for r in good if 'spread' in r]
     if small:
         micro_plot(base + '-micro.png', state, small)
-    curves = [r for r in good if r.get('percentiles')]
+    curves = [r for r in good if r.get('percentiles') and not of_group(r)]
     if curves:
         latency_plot(base + '-latency.png', state, curves)
+    groups = [r for r in good if of_group(r)]
+    if groups:
+        group_plot(base + '-group.png', state, groups)

@@ -14,9 +14,10 @@ def line(result):
         what = 'skip' if result.get('skipped') else 'FAIL'
         print(f"{result['name']:34} {what}: {result['error']}", flush=True)
         return
-    text = (f"{result['name']:34} {number(result['median']):>8} {result['unit']:3}"
-            f" p99 {number(result['p99']):>8} p99.9 {number(result['p999']):>8}"
-            f" max {number(result['max']):>9}")
+    text = f"{result['name']:34} {number(result['median']):>8} {result['unit']:3}"
+    for key, label, width in (('p99', 'p99', 8), ('p999', 'p99.9', 8), ('max', 'max', 9)):
+        if key in result:
+            text += f' {label} {number(result[key]):>{width}}'
     if 'ratio' in result:
         text += f"  {result['ratio']:.2f} x {result['yardstick']['name']}"
     print(text, flush=True)

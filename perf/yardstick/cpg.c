@@ -3,7 +3,7 @@
  * corosync daemon, all started with the same words; figures as a JSON line on standard output.
  *
  *	perron-cpg latency MEMBERS SENDERS SIZE SECONDS INTERVAL_US
- *	perron-cpg rate    MEMBERS SENDERS SIZE SECONDS
+ *	perron-cpg rate    MEMBERS SENDERS SIZE SECONDS WINDOW
  *	perron-cpg watch                                a line at each change of view, until SIGTERM
  *
  * The process of the lowest node sends START once it sees MEMBERS members; this says when counting
@@ -15,8 +15,9 @@
  * longer than the interval is not made up for. `self`: from before the call to the sender's own
  * delivery; `others`: to the delivery at members that did not send it.
  *
- * rate: senders send for as long as flow control lets them. All members deliver in one order, so
- * the least of the members' `before` and of their `within` say what was delivered at all of them.
+ * rate: senders send for as long as flow control lets them, up to WINDOW messages that have not
+ * come back to them: without that bound members fall seconds behind and three senders come to a
+ * standstill. `within`: what this member delivered between begin and end, of all senders.
  *
  * Exit status 3: the group was not together in time.
  */
@@ -54,7 +55,7 @@ struct message {
 };
 
 struct load {
-	uint32_t members, senders, size;
+	uint32_t members, senders, size, window;
 	uint64_t for_ns, interval_ns;
 	bool watches, paced; /* paced: latency */
 };
@@ -66,7 +67,7 @@ struct state {
 	uint64_t begin_ns, end_ns; /* begin_ns 0: not started */
 	bool sends;
 	uint64_t sent, own_delivered, refused;
-	uint64_t before, within, changes;
+	uint64_t within, changes;
 	struct perron_histogram self, others;
 	uint8_t out[SIZE_MAX_B];
 };
@@ -106,10 +107,7 @@ static void data_deliver(const struct message *m, uint64_t now_ns)
 	bool own = m->node == state.node;
 
 	state.own_delivered += own;
-	if (now_ns < state.begin_ns)
-		state.before++;
-	else if (now_ns < state.end_ns)
-		state.within++;
+	state.within += now_ns >= state.begin_ns && now_ns < state.end_ns;
 	if (m->made_ns >= state.begin_ns && m->made_ns < state.end_ns)
 		perron_histogram_record(own ? &state.self : &state.others, now_ns - m->made_ns);
 }
@@ -227,10 +225,12 @@ static uint64_t latency_step(uint64_t now_ns, uint64_t *due_ns, uint64_t *made_n
 	return 10000000;
 }
 
-/* As many as flow control takes, up to a burst; then what came is delivered. */
+/* As many as window and flow control take, up to a burst; then what came is delivered. */
 static uint64_t rate_step(void)
 {
 	for (uint32_t i = 0; i < SEND_BURST; i++) {
+		if (state.sent - state.own_delivered >= state.load.window)
+			return 10000000;
 		if (!message_send(KIND_DATA, state.sent, perron_clock_now_ns(), state.load.size)) {
 			state.refused++;
 			return 200000;
@@ -276,10 +276,10 @@ static void histogram_print(const char *name, const struct perron_histogram *h)
 
 static void report(void)
 {
-	printf("{\"node\": %u, \"sends\": %s, \"sent\": %lu, \"refused\": %lu, \"before\": %lu, "
-	       "\"within\": %lu, \"seconds\": %.3f, \"changes\": %lu",
-	       state.node, state.sends ? "true" : "false", state.sent, state.refused, state.before,
-	       state.within, (double)state.load.for_ns / 1e9, state.changes);
+	printf("{\"node\": %u, \"sends\": %s, \"sent\": %lu, \"refused\": %lu, \"within\": %lu, "
+	       "\"seconds\": %.3f, \"changes\": %lu",
+	       state.node, state.sends ? "true" : "false", state.sent, state.refused, state.within,
+	       (double)state.load.for_ns / 1e9, state.changes);
 	histogram_print("self", &state.self);
 	histogram_print("others", &state.others);
 	printf("}\n");
@@ -304,16 +304,17 @@ static bool load_parse(int argc, char **argv)
 	l->paced = argc == 7 && strcmp(argv[1], "latency") == 0;
 	if (l->watches)
 		return true;
-	if (!l->paced && (argc != 6 || strcmp(argv[1], "rate") != 0))
+	if (argc != 7 || (!l->paced && strcmp(argv[1], "rate") != 0))
 		return false;
 	l->members = (uint32_t)strtoul(argv[2], NULL, 10);
 	l->senders = (uint32_t)strtoul(argv[3], NULL, 10);
 	l->size = (uint32_t)strtoul(argv[4], NULL, 10);
 	l->for_ns = (uint64_t)(strtod(argv[5], NULL) * 1e9);
-	l->interval_ns = l->paced ? strtoul(argv[6], NULL, 10) * 1000 : 0;
+	l->interval_ns = strtoul(argv[6], NULL, 10) * 1000;
+	l->window = (uint32_t)strtoul(argv[6], NULL, 10);
 	return l->members > 0 && l->members <= CPG_MEMBERS_MAX && l->senders > 0 &&
 	       l->senders <= l->members && l->size >= sizeof(struct message) &&
-	       l->size <= SIZE_MAX_B && l->for_ns > 0;
+	       l->size <= SIZE_MAX_B && l->for_ns > 0 && (l->paced || l->window > 0);
 }
 
 int main(int argc, char **argv)
@@ -323,7 +324,7 @@ int main(int argc, char **argv)
 	if (!load_parse(argc, argv)) {
 		fprintf(stderr,
 			"usage: perron-cpg latency MEMBERS SENDERS SIZE SECONDS INTERVAL_US\n"
-			"       perron-cpg rate MEMBERS SENDERS SIZE SECONDS\n"
+			"       perron-cpg rate MEMBERS SENDERS SIZE SECONDS WINDOW\n"
 			"       perron-cpg watch\n");
 		return 2;
 	}

@@ -1,0 +1,253 @@
+"""Group communication: Perron's beside Corosync's closed process groups, in turn in one run.
+
+For each number of members, turn by turn, set up anew each time:
+
+latency/ORDER/closed   one sender, 200 bytes, the next once the one before has come back to it
+latency/ORDER/paced    the same, one a millisecond
+latency/ORDER/all      each member sends one a millisecond
+rate/K                 K senders send what flow control takes; messages a second at the slowest
+view-change            kill -9 of a member, until the last of the others has its new view
+
+Latency is from before the sender's call to its own delivery; ORDER is agreed or safe (all have it
+before one delivers it). CPG has no safe order: Perron's is held against CPG's agreed one. Nor has it
+one time to the new view, but one a token time-out: Perron is held against the shortest at which
+no view changed for no reason in this run, idle and under load.
+"""
+import json
+import subprocess
+
+from suite import corosync, machine, report
+from suite.latency import attempt, good, why_not
+from suite.network import Fault, Missing
+from suite.tools import median, program, say
+
+MEMBERS = [2, 3, 4, 8]
+MEMBERS_MAX = 16
+# At this number of members Corosync changes views at every token time-out, else at one.
+ALL_TOKENS_MEMBERS = 4
+TOKEN_MS = 500
+PACE_US = 1000
+# scene: order or none, its words
+LATENCY = {
+    'latency/agreed/closed': ('agreed', 1, 0),
+    'latency/agreed/paced': ('agreed', 1, PACE_US),
+    'latency/agreed/all': ('agreed', None, PACE_US),
+    'latency/safe/closed': ('safe', 1, 0),
+    'latency/safe/paced': ('safe', 1, PACE_US),
+}
+RATE = {'rate/1': 1, 'rate/3': 3}
+SCENES = [*LATENCY, *RATE, 'view-change']
+SHARES = {'p50': 0.5, 'p90': 0.9, 'p99': 0.99, 'p999': 0.999, 'p9999': 0.9999}
+
+_members = MEMBERS
+
+
+def configure(options):
+    """Before names: which numbers of members there are."""
+    global _members
+    _members = options.members or MEMBERS
+
+
+def scenes_of(count):
+    return [s for s in SCENES if s not in RATE or RATE[s] <= count]
+
+
+def names():
+    return [f'group/{n}/{scene}' for n in _members for scene in scenes_of(n)]
+
+
+class Plan:
+    def __init__(self, options):
+        self.turns = 1 if options.quick else min(options.repetitions, 3)
+        self.seconds = options.seconds or (1 if options.quick else 2)
+        self.kills = 1 if options.quick else 2
+        # Half of it idle, half under load; all turns together watch for so long.
+        self.watch_seconds = max(options.watch / 2 / self.turns, 1)
+        self.transport = options.transport
+
+
+# ---- the two sides: figures of a scene, or a fault -------------------------------------------
+
+def perron_command():
+    command = [program('apps/perron/perron'), 'bench', 'group']
+    if not command[0] or subprocess.run(command + ['--help'], capture_output=True).returncode:
+        raise Missing('not measured: this perron has no `bench group`')
+    return command
+
+
+def perron_measure(count, scene, plan):
+    """
+    Perron's side, by `perron bench group`: a JSON object on its standard output, with the keys of
+    corosync.latency (in ns, as perron-cpg's `self`), corosync.rate and corosync.view_change.
+    """
+    command = perron_command()
+    words = ['--members', count, '--seconds', plan.seconds, '--size', corosync.SIZE]
+    if scene in LATENCY:
+        order, senders, interval_us = LATENCY[scene]
+        words += ['--order', order, '--senders', senders or count, '--interval-us', interval_us]
+    elif scene in RATE:
+        words += ['--senders', RATE[scene]]
+    else:
+        words += ['--kills', plan.kills]
+    done = subprocess.run([*command, scene.split('/')[0], *map(str, words)], text=True,
+                          capture_output=True, timeout=60 + 10 * plan.seconds)
+    if done.returncode:
+        raise Fault((done.stderr.strip() or f'status {done.returncode}').splitlines()[-1])
+    found = json.loads(done.stdout)
+    return corosync.in_us(found) if scene in LATENCY else found
+
+
+def perron_turn(count, scenes, plan):
+    there = attempt('perron', perron_command)
+    if isinstance(there, Fault):
+        return dict.fromkeys(scenes, there)
+    return {scene: attempt(f'perron, {scene}', perron_measure, count, scene, plan)
+            for scene in scenes}
+
+
+def corosync_load(cluster, scene, plan):
+    if scene in LATENCY:
+        _, senders, interval_us = LATENCY[scene]
+        return corosync.latency(cluster, senders or cluster.count, plan.seconds, interval_us)
+    return corosync.rate(cluster, RATE[scene], plan.seconds)
+
+
+def corosync_loads(count, scenes, plan):
+    with corosync.Cluster(count, corosync.LOAD_TOKEN_MS, plan.transport) as cluster:
+        return {scene: attempt(f'corosync, {scene}', corosync_load, cluster, scene, plan)
+                for scene in scenes}
+
+
+def corosync_turn(count, scenes, plan):
+    """Scenes as Perron's; a view change each for the token time-outs."""
+    nearest = {s.replace('/safe/', '/agreed/') for s in scenes if s != 'view-change'}
+    found = {}
+    if nearest:
+        loads = attempt('corosync', corosync_loads, count, sorted(nearest), plan)
+        found = loads if isinstance(loads, dict) else dict.fromkeys(nearest, loads)
+    if 'view-change' in scenes:
+        for token_ms in corosync.TOKENS_MS if count == ALL_TOKENS_MEMBERS else [TOKEN_MS]:
+            found[f'view-change/{token_ms}'] = attempt(
+                f'corosync, token {token_ms} ms', corosync.view_change, count, token_ms,
+                plan.kills, plan.watch_seconds, plan.transport)
+    return found
+
+
+SIDES = {'corosync': corosync_turn, 'perron': perron_turn}
+
+
+def turns(wanted, plan):
+    """(side, members, scene) -> figures or a fault of each turn."""
+    runs = {}
+    for turn in range(plan.turns):
+        for count in _members:
+            scenes = [s for s in scenes_of(count) if f'group/{count}/{s}' in wanted]
+            # Who goes first changes, so that neither has the better half of what the machine does.
+            for side in sorted(SIDES, reverse=turn % 2 == 1) if scenes else []:
+                say(f'group: {side}, {count} members, turn {turn + 1} of {plan.turns}')
+                quiet = machine.conditions(0.2)
+                for scene, found in SIDES[side](count, scenes, plan).items():
+                    if isinstance(found, dict):
+                        found['machine'] = quiet
+                    runs.setdefault((side, count, scene), []).append(found)
+    return runs
+
+
+# ---- what is made of it ----------------------------------------------------------------------
+
+def latency_result(name, found):
+    middle = {key: median([f[key] for f in found]) for key in SHARES}
+    result = {'name': name, 'unit': 'us', 'median': middle['p50'], **middle,
+              'what': "from before the call to the sender's own delivery",
+              'max': max(f['max'] for f in found), 'samples': sum(f['samples'] for f in found),
+              'medians': [f['p50'] for f in found],
+              'percentiles': [[SHARES[key], middle[key]] for key in SHARES]}
+    others = [f['others'] for f in found if f.get('others')]
+    if others:
+        result['others'] = {key: median([o[key] for o in others]) for key in SHARES}
+    return result
+
+
+def rate_result(name, found):
+    medians = [f['rate'] for f in found]
+    return {'name': name, 'unit': '/s', 'what': 'messages of 200 bytes delivered, at the slowest member',
+            'median': median(medians), 'medians': medians, 'least': min(medians),
+            'max': max(medians), 'members': [f.get('each') for f in found]}
+
+
+def change_result(name, found):
+    kills = [ms for f in found for ms in f['kills_ms']]
+    result = {'name': name, 'unit': 'ms', 'what': "from kill -9 to the last survivor's new view",
+              'median': median(kills), 'max': max(kills), 'kills_ms': kills,
+              'medians': [median(f['kills_ms']) for f in found],
+              'watched_seconds': sum(2 * f['watch_seconds'] for f in found)}
+    for key in ('false_idle', 'false_loaded', 'expelled'):
+        result[key] = sum(f[key] for f in found)
+    if 'token_ms' in found[0]:
+        result['token_ms'] = found[0]['token_ms']
+    return result
+
+
+def result_of(side, count, scene, runs):
+    name = f'group/{count}/{scene}' if side == 'perron' else f'yardstick/{side}/{count}/{scene}'
+    found = good(runs)
+    if not found:
+        return {**why_not(name, runs), 'unit': {'r': '/s', 'v': 'ms'}.get(scene[0], 'us')}
+    make = {'l': latency_result, 'r': rate_result, 'v': change_result}[scene[0]]
+    result = make(name, found)
+    result['repetitions'] = len(found)
+    result['machine'] = [f['machine'] for f in found]
+    result['changes'] = sum(f.get('changes', 0) for f in found)
+    return result
+
+
+def steady(results, count):
+    """Corosync's change of view at the shortest token that changed nothing for no reason."""
+    found = [results[key] for key in results if key[:2] == ('corosync', count)
+             and key[2].startswith('view-change') and 'error' not in results[key]
+             and not results[key]['false_idle'] + results[key]['false_loaded']]
+    return min(found, key=lambda r: r['token_ms'], default=None)
+
+
+def compare(results):
+    """Each of Perron's beside its yardstick, turn by turn."""
+    for (side, count, scene), mine in results.items():
+        if side != 'perron':
+            continue
+        stick = steady(results, count) if scene == 'view-change' else \
+            results.get(('corosync', count, scene.replace('/safe/', '/agreed/')))
+        if stick is None or 'error' in stick:
+            continue
+        mine['yardstick'] = {'name': stick['name'], 'what': stick['what'],
+                             'median': stick['median']}
+        ratios = [a / b for a, b in zip(mine.get('medians', []), stick['medians']) if b > 0]
+        if ratios:
+            mine['ratio'] = median(ratios)
+            mine['ratio_spread'] = [min(ratios), max(ratios)]
+
+
+def table(results):
+    print(f"\n{'members':>7}  {'200 bytes':22} {'perron':>10} {'corosync':>10} {'ratio':>6}")
+    for (side, count, scene), mine in results.items():
+        if side == 'perron':
+            number = report.number(mine['median']) if 'median' in mine else '-'
+            stick = mine.get('yardstick', {}).get('median')
+            print(f"{count:7}  {scene + ', ' + mine['unit']:22} {number:>10} "
+                  f"{report.number(stick) if stick else '-':>10} "
+                  f"{format(mine['ratio'], '.2f') if 'ratio' in mine else '-':>6}")
+    why = {r['error'] for r in results.values() if 'error' in r}
+    print('\n'.join(sorted(why)), flush=True)
+
+
+def run(wanted, options):
+    runs = turns(wanted, Plan(options))
+    order = [s for scene in SCENES for s in
+             [scene, *[f'{scene}/{t}' for t in corosync.TOKENS_MS if scene == 'view-change']]]
+    keys = sorted(runs, key=lambda k: (k[1], order.index(k[2]), k[0]))
+    results = {key: result_of(*key, runs[key]) for key in keys}
+    compare(results)
+    for result in results.values():
+        if not result.get('skipped'):
+            report.line(result)
+    table(results)
+    return list(results.values())
