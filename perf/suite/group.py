@@ -2,16 +2,16 @@
 
 For each number of members, turn by turn, set up anew each time:
 
-latency/ORDER/closed   one sender, 200 bytes, the next once the one before has come back to it
-latency/ORDER/paced    the same, one a millisecond
-latency/ORDER/all      each member sends one a millisecond
-rate/K                 K senders send what flow control takes; messages a second at the slowest
-view-change            kill -9 of a member, until the last of the others has its new view
+latency/ORDER/closed  one sender, 200 bytes, the next once the one before has come back to it
+latency/ORDER/paced   the same, one a millisecond
+latency/ORDER/all     each member sends one a millisecond
+rate/K                K senders send what flow control takes; messages a second at the slowest
+view-change           kill -9 of a member, until the last of the others has its new view
 
 Latency is from before the sender's call to its own delivery; ORDER is agreed or safe (all have it
-before one delivers it). CPG has no safe order: Perron's is held against CPG's agreed one. Nor has it
-one time to the new view, but one a token time-out: Perron is held against the shortest at which
-no view changed for no reason in this run, idle and under load.
+before one delivers it). CPG has no safe order: Perron's is held against CPG's agreed one. Its time
+to the new view follows its token time-out: Perron is held against the shortest at which no view
+changed for no reason in this run, idle and under load.
 """
 import json
 import subprocess
@@ -170,7 +170,7 @@ def latency_result(name, found):
 
 def rate_result(name, found):
     medians = [f['rate'] for f in found]
-    return {'name': name, 'unit': '/s', 'what': 'messages of 200 bytes delivered, at the slowest member',
+    return {'name': name, 'unit': '/s', 'what': 'messages delivered, at the slowest member',
             'median': median(medians), 'medians': medians, 'least': min(medians),
             'max': max(medians), 'members': [f.get('each') for f in found]}
 
