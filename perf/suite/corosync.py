@@ -107,7 +107,7 @@ class Cluster:
                 raise Fault(f"corosync {index + 1}: {lines[-1] if lines else 'ended'}")
 
     def ready(self):
-        """A daemon has its own mounts once its socket directory is no longer the machine's."""
+        """Until each shell has become a daemon: from then on the mounts are its own."""
         until = time.monotonic() + TOGETHER_SECONDS
         for process in self.daemons.values():
             while True:
@@ -197,8 +197,9 @@ class Cluster:
 # ---- what is measured ------------------------------------------------------------------------
 
 def in_us(histogram):
+    """Of a histogram as perron-cpg prints it."""
     return {'samples': histogram['samples'],
-            **{key[:-3]: value / 1000 for key, value in histogram.items() if key != 'samples'}}
+            **{key[:-3]: value / 1000 for key, value in histogram.items() if key.endswith('_ns')}}
 
 
 def merged(reports, key):

@@ -23,9 +23,9 @@ from suite.tools import median, program, say
 
 MEMBERS = [2, 3, 4, 8]
 MEMBERS_MAX = 16
-# At this number of members Corosync changes views at every token time-out, else at one.
+# At this number of members Corosync changes views at every token time-out, else at few.
 ALL_TOKENS_MEMBERS = 4
-TOKEN_MS = 500
+FEW_TOKENS_MS = [50, 500]
 PACE_US = 1000
 # scene: order or none, its words
 LATENCY = {
@@ -77,24 +77,34 @@ def perron_command():
 
 def perron_measure(count, scene, plan):
     """
-    Perron's side, by `perron bench group`: a JSON object on its standard output, with the keys of
-    corosync.latency (in ns, as perron-cpg's `self`), corosync.rate and corosync.view_change.
+    Perron's side, by `perron bench group latency|rate|view-change OPTION...`: it lays the members
+    out, and prints a JSON object.
+
+    latency      samples, p50_ns, p90_ns, p99_ns, p999_ns, p9999_ns, max_ns; others: the same, of
+                 deliveries at members that did not send
+    rate         rate: messages a second at the slowest member; each: at each member
+    view-change  kills_ms: of each kill; watch_seconds, false_idle, false_loaded: changes without a
+                 kill, in so many seconds each; expelled: members that lived and were put out
     """
     command = perron_command()
-    words = ['--members', count, '--seconds', plan.seconds, '--size', corosync.SIZE]
+    words = ['--members', count, '--size', corosync.SIZE]
     if scene in LATENCY:
         order, senders, interval_us = LATENCY[scene]
-        words += ['--order', order, '--senders', senders or count, '--interval-us', interval_us]
+        words += ['--order', order, '--senders', senders or count, '--interval-us', interval_us,
+                  '--seconds', plan.seconds]
     elif scene in RATE:
-        words += ['--senders', RATE[scene]]
+        words += ['--senders', RATE[scene], '--seconds', plan.seconds]
     else:
-        words += ['--kills', plan.kills]
+        words += ['--kills', plan.kills, '--watch-seconds', plan.watch_seconds]
     done = subprocess.run([*command, scene.split('/')[0], *map(str, words)], text=True,
-                          capture_output=True, timeout=60 + 10 * plan.seconds)
+                          capture_output=True, timeout=120 + 2 * (plan.seconds + plan.watch_seconds))
     if done.returncode:
         raise Fault((done.stderr.strip() or f'status {done.returncode}').splitlines()[-1])
     found = json.loads(done.stdout)
-    return corosync.in_us(found) if scene in LATENCY else found
+    if scene in LATENCY:
+        others = corosync.in_us(found['others']) if 'others' in found else None
+        return {**corosync.in_us(found), 'others': others}
+    return found
 
 
 def perron_turn(count, scenes, plan):
@@ -126,7 +136,7 @@ def corosync_turn(count, scenes, plan):
         loads = attempt('corosync', corosync_loads, count, sorted(nearest), plan)
         found = loads if isinstance(loads, dict) else dict.fromkeys(nearest, loads)
     if 'view-change' in scenes:
-        for token_ms in corosync.TOKENS_MS if count == ALL_TOKENS_MEMBERS else [TOKEN_MS]:
+        for token_ms in corosync.TOKENS_MS if count == ALL_TOKENS_MEMBERS else FEW_TOKENS_MS:
             found[f'view-change/{token_ms}'] = attempt(
                 f'corosync, token {token_ms} ms', corosync.view_change, count, token_ms,
                 plan.kills, plan.watch_seconds, plan.transport)
@@ -248,6 +258,6 @@ def run(wanted, options):
     compare(results)
     for result in results.values():
         if not result.get('skipped'):
-            report.line(result)
+            report.line(result, 43)
     table(results)
     return list(results.values())

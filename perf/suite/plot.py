@@ -103,7 +103,8 @@ set yrange [0:*]
 set xrange [1:*]
 set offsets 0, 0.5, 0, 0
 set grid
-set key bottom right
+set xtics 1
+set key below vertical
 {drawn}unset multiplot
 ''')
 

@@ -8,16 +8,16 @@ def number(value):
     return f'{value:.4g}' if value < 10000 else f'{value:.0f}'
 
 
-def line(result):
+def line(result, width=34):
     """name, median, spread, tail, ratio"""
     if 'error' in result:
         what = 'skip' if result.get('skipped') else 'FAIL'
-        print(f"{result['name']:34} {what}: {result['error']}", flush=True)
+        print(f"{result['name']:{width}} {what}: {result['error']}", flush=True)
         return
-    text = f"{result['name']:34} {number(result['median']):>8} {result['unit']:3}"
-    for key, label, width in (('p99', 'p99', 8), ('p999', 'p99.9', 8), ('max', 'max', 9)):
+    text = f"{result['name']:{width}} {number(result['median']):>8} {result['unit']:3}"
+    for key, label, columns in (('p99', 'p99', 8), ('p999', 'p99.9', 8), ('max', 'max', 9)):
         if key in result:
-            text += f' {label} {number(result[key]):>{width}}'
+            text += f' {label} {number(result[key]):>{columns}}'
     if 'ratio' in result:
         text += f"  {result['ratio']:.2f} x {result['yardstick']['name']}"
     print(text, flush=True)
