@@ -25,7 +25,7 @@ MEMBERS = [2, 3, 4, 8]
 MEMBERS_MAX = 16
 # At this number of members Corosync changes views at every token time-out, else at few.
 ALL_TOKENS_MEMBERS = 4
-FEW_TOKENS_MS = [50, 500]
+FEW_TOKENS_MS = [50, 100, 500]
 PACE_US = 1000
 # scene: order or none, its words
 LATENCY = {
@@ -90,14 +90,18 @@ def perron_measure(count, scene, plan):
     words = ['--members', count, '--size', corosync.SIZE]
     if scene in LATENCY:
         order, senders, interval_us = LATENCY[scene]
-        words += ['--order', order, '--senders', senders or count, '--interval-us', interval_us,
-                  '--seconds', plan.seconds]
+        words += ['--order', order, '--senders', senders or count,
+                  '--interval-us', interval_us, '--seconds', plan.seconds]
     elif scene in RATE:
         words += ['--senders', RATE[scene], '--seconds', plan.seconds]
     else:
         words += ['--kills', plan.kills, '--watch-seconds', plan.watch_seconds]
-    done = subprocess.run([*command, scene.split('/')[0], *map(str, words)], text=True,
-                          capture_output=True, timeout=120 + 2 * (plan.seconds + plan.watch_seconds))
+    limit = 120 + 2 * (plan.seconds + plan.watch_seconds)
+    try:
+        done = subprocess.run([*command, scene.split('/')[0], *map(str, words)], text=True,
+                              capture_output=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise Fault(f'perron bench group does not end in {limit:.0f} s') from None
     if done.returncode:
         raise Fault((done.stderr.strip() or f'status {done.returncode}').splitlines()[-1])
     found = json.loads(done.stdout)
@@ -246,7 +250,7 @@ def table(results):
                   f"{report.number(stick) if stick else '-':>10} "
                   f"{format(mine['ratio'], '.2f') if 'ratio' in mine else '-':>6}")
     why = {r['error'] for r in results.values() if 'error' in r}
-    print('\n'.join(sorted(why)), flush=True)
+    print(*sorted(why), sep='\n', end='\n' if why else '', flush=True)
 
 
 def run(wanted, options):
