@@ -15,7 +15,7 @@ local FLAG_TRACE = 0x01
 
 local classes = { [0] = "alarm", "critical", "normal", "overlay" }
 local types = {
-	[1] = "beat", [2] = "data", [3] = "gap", [4] = "ack",
+	[1] = "beat", [2] = "data", [3] = "gap", [4] = "ack", [5] = "group",
 	[16] = "binding-request", [17] = "binding-reply", [18] = "bind", [19] = "bind-reply",
 	[20] = "parent-request", [21] = "parent-reply", [22] = "join", [23] = "join-reply",
 	[24] = "leave", [25] = "advertise", [26] = "discover", [27] = "discover-reply",

@@ -28,7 +28,7 @@
 #define DO_BROKEN 0x10u /* the checks are left as they are */
 
 struct host {
-	_Alignas(64) uint8_t memory[256 * 1024];
+	_Alignas(64) uint8_t memory[512 * 1024];
 	struct perron_relay *relay;
 	struct perron_effect items[PERRON_EFFECT_COUNT_MAX];
 	uint8_t arena[PERRON_EFFECT_ARENA_SIZE];
@@ -78,7 +78,8 @@ static void effects_apply(struct host *h)
 			PERRON_ASSERT(e->handle < h->handle && e->class == e->hop.class);
 			break;
 		default:
-			PERRON_ASSERT(e->kind == PERRON_EFFECT_EVENT);
+			PERRON_ASSERT(e->kind == PERRON_EFFECT_EVENT ||
+				      e->kind == PERRON_EFFECT_INDICATE);
 		}
 	}
 	PERRON_ASSERT(h->out.dropped == 0);
@@ -109,6 +110,9 @@ static void host_init(struct host *h)
 	cfg.origin_window = 64;
 	cfg.client_lag_max = 8;
 	cfg.retry_count_max = 2;
+	cfg.group.window = 8;
+	cfg.group.pending_count = 4;
+	cfg.group.light_count_max = 4;
 	PERRON_ASSERT(perron_relay_size(&cfg) <= sizeof(h->memory));
 	PERRON_ASSERT(perron_relay_init(h->relay, &cfg, h->now_ns) == 0);
 }

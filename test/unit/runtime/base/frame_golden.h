@@ -101,6 +101,27 @@ static const struct golden goldens[] = {
 		       "55d08efd00000000040b121920272e353c434a51585f666d747b828990979ea5",
 	},
 	{
+		.name = "group",
+		.header = {
+			.type = 5,
+			.class = 3,
+			.fragment_count = 1,
+			.length = 40,
+			.overlay = 7,
+			.source = 102,
+			.source_incarnation = 2,
+			.destination = 202,
+			.destination_incarnation = 4,
+			.origin_ns = UINT64_C(0x17979cfe3d85cd15),
+			.link_sequence = 0x1005,
+			.link_ack = 0x2005,
+		},
+		.hex = "01050300000000070000006600000002000000ca000000040000000000280001"
+		       "000000000000000017979cfe3d85cd15000000000000100500002005478fdeeb"
+		       "9b0f6b1e00000000080002010102030405060708000000050000006500000001"
+		       "00000021000000030000000400000003",
+	},
+	{
 		.name = "binding-request",
 		.header = {
 			.type = 16,

@@ -341,7 +341,7 @@ static void names_go_both_ways(void **state)
 	assert_int_equal(perron_class_from_name("Alarm"), -1);
 	assert_int_equal(perron_class_from_name(""), -1);
 	assert_string_equal(perron_type_name(PERRON_TYPE_PATH_TEARDOWN), "path-teardown");
-	assert_string_equal(perron_type_name(5), "unknown");
+	assert_string_equal(perron_type_name(6), "unknown");
 	assert_string_equal(perron_drop_name(PERRON_DROP_NONE), "none");
 	assert_string_equal(perron_drop_name(PERRON_DROP_NOT_OURS), "not-ours");
 	for (int i = 0; i < PERRON_DROP_COUNT; i++)
