@@ -82,5 +82,5 @@ const struct perron_port_api perron_port_af_packet = {
     .open = open_port,
     .close = perron_port_device_close,
     .statistics = perron_port_device_statistics,
-    .link = perron_port_device_link,
+    .link = perron_port_interface_link,
 };

@@ -32,6 +32,9 @@ int perron_port_interface_check(const char *name, char *error, size_t error_size
 
 bool perron_port_interface_exists(const char *name);
 
+/* Of a port on a kernel's interface: up, and its carrier is there. */
+void perron_port_interface_link(const struct perron_port *port, struct perron_port_link *out);
+
 /* Whether this process may open such a socket. `what` is the driver. 0 or -errno and an error. */
 int perron_port_socket_check(int family, const char *what, char *error,
 			     size_t error_size) PERRON_MUST_USE;

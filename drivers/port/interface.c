@@ -82,6 +82,21 @@ int perron_port_interface_check(const char *name, char *error, size_t error_size
 	return 0;
 }
 
+void perron_port_interface_link(const struct perron_port *port, struct perron_port_link *out)
+{
+	short flags = 0;
+	int mtu;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const char *name = perron_port_option_text(port->config, "interface");
+
+	perron_port_device_link(port, out);
+	if (fd < 0)
+		return;
+	(void)interface_read(fd, name, &flags, &mtu);
+	close(fd);
+	out->up = (flags & IFF_UP) && (flags & IFF_RUNNING);
+}
+
 int perron_port_socket_check(int family, const char *what, char *error, size_t error_size)
 {
 	int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, 0);

@@ -269,6 +269,7 @@ const struct perron_port_api perron_port_memif = {
     .name = "memif",
     .summary = "shared memory with one other process of this machine",
     .options = options,
+    .link_is_polled = true,
     .multi_segment = true,
     .check = check,
     .probe = probe,

@@ -91,6 +91,7 @@ const struct perron_port_api perron_port_pci = {
     .summary = "a network card by DPDK's driver; wakes; needs vfio and huge pages",
     .options = options,
     .pci = true,
+    .link_is_polled = true,
     .multi_segment = true,
     .check = check,
     .probe = probe,

@@ -294,6 +294,11 @@ void perron_port_statistics_read(const struct perron_port *port, struct perron_p
 		port->api->statistics(port, out);
 }
 
+bool perron_port_link_is_polled(const struct perron_port *port)
+{
+	return port->api->link_is_polled;
+}
+
 void perron_port_link_read(const struct perron_port *port, struct perron_port_link *out)
 {
 	*out = (struct perron_port_link){0};

@@ -120,6 +120,7 @@ struct perron_port_api {
 	const char *summary;		     /* one line */
 	const struct perron_option *options; /* ended by a NULL name */
 	bool pci;			     /* needs the EAL's PCI bus: no --no-pci */
+	bool link_is_polled;		     /* nobody tells of its link: look often */
 	bool multi_segment; /* sends chained mbufs as they are; else they are copied first */
 	/* Options that contradict each other. May be NULL. 0, or -EINVAL and an error. */
 	int (*check)(const struct perron_port_config *config, char *error, size_t error_size);
@@ -279,6 +280,8 @@ int perron_port_wake_disarm(struct perron_port *port) PERRON_MUST_USE;
 void perron_port_statistics_read(const struct perron_port *port,
 				 struct perron_port_statistics *out);
 void perron_port_link_read(const struct perron_port *port, struct perron_port_link *out);
+/* Whether nobody tells of the port's link, so that it is to be looked at often (that is cheap). */
+bool perron_port_link_is_polled(const struct perron_port *port);
 const char *perron_port_counter_name(enum perron_port_counter counter);
 
 #endif

@@ -124,6 +124,18 @@ static struct perron_net_neighbour *set_of(struct perron_net *net, uint32_t addr
 	return net->neighbours[(address ^ address >> 8) & (PERRON_NET_SET_COUNT - 1)];
 }
 
+bool perron_net_knows(const struct perron_net *net, uint32_t address)
+{
+	uint32_t hop = perron_net_next_hop(net, address);
+	const struct perron_net_neighbour *set =
+	    net->neighbours[(hop ^ hop >> 8) & (PERRON_NET_SET_COUNT - 1)];
+
+	for (uint32_t way = 0; hop && way < PERRON_NET_WAY_COUNT; way++)
+		if (__atomic_load_n(&set[way].address, __ATOMIC_RELAXED) == hop)
+			return __atomic_load_n(&set[way].known, __ATOMIC_RELAXED);
+	return false;
+}
+
 static struct perron_net_neighbour *neighbour_look_up(struct perron_net *net, uint32_t address)
 {
 	struct perron_net_neighbour *set = set_of(net, address);

@@ -147,6 +147,12 @@ bool perron_net_is_on_link(const struct perron_net *net, uint32_t address);
 /* The Ethernet address of a neighbour, or NULL. Marks it as used. */
 const uint8_t *perron_net_neighbour_find(struct perron_net *net, uint64_t now_ns, uint32_t address);
 
+/*
+ * Whether a port of that net leads to `address` as things stand: it knows the Ethernet address of
+ * the neighbour on the way. May be called by another thread than the net's.
+ */
+bool perron_net_knows(const struct perron_net *net, uint32_t address);
+
 /* Learns or renews a neighbour on the link; ignored if off the link, ours, or no unicast address.
  */
 void perron_net_neighbour_learn(struct perron_net *net, uint64_t now_ns, uint32_t address,
