@@ -15,15 +15,22 @@ void perron_relay_config_default(struct perron_relay_config *cfg)
 		.origin_count_max = 32,
 		.origin_window = 2048,
 		.client_lag_max = 1024,
-		.beat_interval_ns = 50 * MS,
-		.beat_timeout_ns = 250 * MS,
 		.branch_keep_ns = 6000 * MS,
 		.ack_interval_ns = 1 * MS,
 		.retry_ns_min = 20 * MS,
 		.retry_ns_max = 1000 * MS,
 		.retry_count_max = 10,
 	};
+	perron_detector_config_default(&cfg->detector);
 	perron_group_config_default(&cfg->group);
+}
+
+static bool detectors_are_valid(const struct perron_relay_config *c)
+{
+	for (uint32_t i = 0; i < c->detector_override_count; i++)
+		if (!perron_detector_config_is_valid(&c->detector_overrides[i].config))
+			return false;
+	return perron_detector_config_is_valid(&c->detector);
 }
 
 static bool config_is_valid(const struct perron_relay_config *c)
@@ -33,9 +40,9 @@ static bool config_is_valid(const struct perron_relay_config *c)
 	       c->branch_count_max <= PERRON_BRANCH_COUNT_MAX && c->stream_count_max &&
 	       c->origin_count_max && c->origin_window >= 64 &&
 	       !(c->origin_window & (c->origin_window - 1)) && c->client_lag_max >= 2 &&
-	       c->client_lag_max < c->origin_window && c->beat_interval_ns &&
-	       c->beat_timeout_ns > c->beat_interval_ns && c->branch_keep_ns && c->retry_ns_min &&
-	       c->retry_ns_max >= c->retry_ns_min && perron_group_config_is_valid(&c->group);
+	       c->client_lag_max < c->origin_window && detectors_are_valid(c) &&
+	       c->branch_keep_ns && c->retry_ns_min && c->retry_ns_max >= c->retry_ns_min &&
+	       perron_group_config_is_valid(&c->group);
 }
 
 static size_t branch_count(const struct perron_relay_config *c)
@@ -58,6 +65,7 @@ size_t perron_relay_size(const struct perron_relay_config *c)
 {
 	return perron_arena_share(sizeof(struct perron_relay)) +
 	       perron_arena_share(c->link_count_max * sizeof(struct perron_link)) +
+	       perron_arena_share(c->link_count_max * sizeof(struct perron_detector)) +
 	       perron_arena_share(c->path_count_max * sizeof(struct relay_path)) +
 	       perron_arena_share(c->stream_count_max * sizeof(struct relay_stream)) +
 	       perron_arena_share(c->origin_count_max * sizeof(struct perron_origin)) +
@@ -75,6 +83,7 @@ static void relay_lay_out(struct perron_relay *r, const struct perron_relay_conf
 
 	(void)perron_arena_take(&a, sizeof(*r));
 	r->links = perron_arena_take(&a, c->link_count_max * sizeof(*r->links));
+	r->detectors = perron_arena_take(&a, c->link_count_max * sizeof(*r->detectors));
 	r->paths = perron_arena_take(&a, c->path_count_max * sizeof(*r->paths));
 	r->streams = perron_arena_take(&a, c->stream_count_max * sizeof(*r->streams));
 	r->origins = perron_arena_take(&a, c->origin_count_max * sizeof(*r->origins));
@@ -109,7 +118,7 @@ int perron_relay_init(struct perron_relay *r, const struct perron_relay_config *
 		.ns_max = cfg->retry_ns_max,
 		.count_max = cfg->retry_count_max,
 	};
-	r->deadline_ns = now_ns + cfg->beat_interval_ns;
+	r->deadline_ns = now_ns + cfg->detector.interval_ns;
 	perron_relay_check(r);
 	return 0;
 }
@@ -139,6 +148,13 @@ struct relay_stream *relay_stream(struct perron_relay *r, uint32_t stream)
 	return NULL;
 }
 
+void relay_link_hop(struct perron_relay *r, uint64_t now_ns, struct perron_link *l,
+		    struct perron_hop *hop)
+{
+	perron_link_hop(l, now_ns, r->cfg.peer, r->cfg.incarnation, hop);
+	perron_detector_sent(relay_detector(r, l), now_ns);
+}
+
 /* The next hop's fields for a frame to a neighbour or a client; false: a peer without a link. */
 bool relay_hop(struct perron_relay *r, uint64_t now_ns, const struct perron_party *to,
 	       struct perron_hop *hop)
@@ -146,7 +162,7 @@ bool relay_hop(struct perron_relay *r, uint64_t now_ns, const struct perron_part
 	struct perron_link *l = relay_link(r, to->id);
 
 	if (l) {
-		perron_link_hop(l, now_ns, r->cfg.peer, r->cfg.incarnation, hop);
+		relay_link_hop(r, now_ns, l, hop);
 		return true;
 	}
 	*hop = (struct perron_hop){
@@ -263,11 +279,17 @@ static enum perron_drop link_hear(struct perron_relay *r, uint64_t now_ns,
 		return PERRON_DROP_STRANGER;
 	if (header->source_incarnation != l->party.incarnation)
 		return PERRON_DROP_INCARNATION;
+	uint32_t acked = l->acked;
 	if (!perron_link_hear(l, now_ns, header))
 		return PERRON_DROP_REPLAY;
+	perron_detector_heard(relay_detector(r, l), now_ns);
+	if (l->acked != acked)
+		perron_detector_answered(relay_detector(r, l), now_ns,
+					 perron_link_is_acknowledged(l));
 	*linked = l;
-	/* A neighbour that waits for our first word gets it at once. */
-	if (!l->answered) {
+	/* A neighbour that waits for our first word, or asks for one, gets it at once. */
+	bool asks = header->type == PERRON_TYPE_BEAT && (header->flags & PERRON_FLAG_RETRY);
+	if (!l->answered || asks) {
 		l->last_sent_ns = 0;
 		relay_wake_at(r, now_ns);
 	}
@@ -326,13 +348,14 @@ void perron_relay_input(struct perron_relay *r, uint64_t now_ns, const struct pe
 		perron_group_flush(r->group, now_ns, out);
 }
 
-static void beat_send(struct perron_relay *r, uint64_t now_ns, struct perron_link *l,
+static void beat_send(struct perron_relay *r, uint64_t now_ns, struct perron_link *l, bool asks,
 		      struct perron_effects *out)
 {
 	uint8_t payload[PERRON_BEAT_SIZE];
 	struct perron_header header = {
 		.type = PERRON_TYPE_BEAT,
 		.class = PERRON_CLASS_OVERLAY,
+		.flags = asks ? PERRON_FLAG_RETRY : 0,
 		.length = PERRON_BEAT_SIZE,
 		.origin_ns = now_ns + r->cfg.clock_offset_ns,
 	};
@@ -341,29 +364,62 @@ static void beat_send(struct perron_relay *r, uint64_t now_ns, struct perron_lin
 	(void)relay_send(r, now_ns, &l->party, &header, payload, out);
 }
 
-static void link_tick(struct perron_relay *r, uint64_t now_ns, uint64_t gap_ns,
-		      struct perron_link *l, struct perron_effects *out)
+bool relay_link_judge(struct perron_relay *r, uint64_t now_ns, struct perron_link *l,
+		      struct perron_effects *out)
 {
 	struct perron_evidence evidence;
 
-	if (l->state != PERRON_LINK_OPENING && l->state != PERRON_LINK_UP)
+	if (!perron_detector_judge(relay_detector(r, l), now_ns, &evidence))
+		return false;
+	l->state = PERRON_LINK_DOWN;
+	relay_event_link(r, l, PERRON_EVENT_LINK_DOWN, &evidence, out);
+	perron_group_link(r->group, now_ns, l->party.id, false, out);
+	return true;
+}
+
+static void link_tick(struct perron_relay *r, uint64_t now_ns, uint64_t gap_ns,
+		      struct perron_link *l, struct perron_effects *out)
+{
+	struct perron_detector *d = relay_detector(r, l);
+
+	if (!relay_link_is_watched(l))
 		return;
-	if (perron_link_judge(l, now_ns, gap_ns, r->cfg.beat_timeout_ns, &evidence)) {
-		relay_event_link(r, l, PERRON_EVENT_LINK_DOWN, &evidence, out);
-		perron_group_link(r->group, now_ns, l->party.id, false, out);
-	} else if (now_ns - l->last_sent_ns >= r->cfg.beat_interval_ns) {
-		beat_send(r, now_ns, l, out);
-	}
+	perron_detector_gap(d, now_ns, gap_ns);
+	if (relay_link_judge(r, now_ns, l, out))
+		return;
+	bool asks = perron_detector_ask(d, now_ns);
+	if (asks || now_ns - l->last_sent_ns >= d->cfg.interval_ns)
+		beat_send(r, now_ns, l, asks, out);
+}
+
+void perron_relay_witness(struct perron_relay *r, uint64_t now_ns, uint32_t peer)
+{
+	struct perron_link *l = relay_link(r, peer);
+
+	if (!l || !relay_link_is_watched(l))
+		return;
+	perron_detector_witness(relay_detector(r, l), now_ns);
+	relay_wake_at(r, perron_detector_deadline_ns(relay_detector(r, l)));
+}
+
+static uint64_t link_deadline_ns(struct perron_relay *r, const struct perron_link *l)
+{
+	const struct perron_detector *d = relay_detector(r, l);
+
+	if (!relay_link_is_watched(l))
+		return UINT64_MAX;
+	uint64_t beat_ns = perron_link_deadline_ns(l, d->cfg.interval_ns);
+	uint64_t verdict_ns = perron_detector_deadline_ns(d);
+	return beat_ns < verdict_ns ? beat_ns : verdict_ns;
 }
 
 static uint64_t deadline_find(struct perron_relay *r, uint64_t now_ns)
 {
 	/* Even without links the turns are watched. */
-	uint64_t deadline = now_ns + r->cfg.beat_interval_ns;
+	uint64_t deadline = now_ns + r->cfg.detector.interval_ns;
 
 	for (uint32_t i = 0; i < r->cfg.link_count_max; i++) {
-		uint64_t due = perron_link_deadline_ns(&r->links[i], r->cfg.beat_interval_ns,
-						       r->cfg.beat_timeout_ns);
+		uint64_t due = link_deadline_ns(r, &r->links[i]);
 		deadline = due < deadline ? due : deadline;
 	}
 	for (uint32_t i = 0; i < r->path_high; i++) {
@@ -412,8 +468,11 @@ struct perron_group *perron_relay_group(struct perron_relay *r)
 void perron_relay_check(const struct perron_relay *r)
 {
 	perron_group_check(r->group);
-	for (uint32_t i = 0; i < r->cfg.link_count_max; i++)
+	for (uint32_t i = 0; i < r->cfg.link_count_max; i++) {
 		perron_link_check(&r->links[i]);
+		if (relay_link_is_watched(&r->links[i]))
+			perron_detector_check(&r->detectors[i]);
+	}
 	uint32_t path_count = 0;
 	for (uint32_t i = 0; i < r->path_high; i++) {
 		const struct relay_path *p = &r->paths[i];

@@ -1,7 +1,8 @@
 /*
  * The relay: what one peer does on its lcore. It decodes frames, keeps its links alive
- * (overlay/link), relays streams along their paths (overlay/path), and is the origin of the
- * streams of the sensors attached to it (ft/origin). Paper 000, III.B.c and d.
+ * (overlay/link), judges who is at their other ends (ft/detector), relays streams along their
+ * paths (overlay/path), and is the origin of the streams of the sensors attached to it
+ * (ft/origin). Paper 000, III.B.c and d.
  *
  * Everything that takes time or thought happens in housekeeping (overlay/p3), which steers the
  * relay by commands and hears of it by events. All that a relay does in one call is bounded, and
@@ -18,6 +19,7 @@
 #ifndef PERRON_FT_RELAY_H
 #define PERRON_FT_RELAY_H
 
+#include "ft/detector.h"
 #include "ft/group.h"
 #include "ft/origin.h"
 #include "overlay/link.h"
@@ -39,8 +41,9 @@ struct perron_relay_config {
 	uint32_t origin_window;    /* unacknowledged frames of each; a power of two */
 	uint32_t client_lag_max;   /* frames a client may be behind before it loses the oldest */
 
-	uint64_t beat_interval_ns;
-	uint64_t beat_timeout_ns; /* silence that is a verdict */
+	struct perron_detector_config detector; /* of each link, but for these */
+	const struct perron_detector_override *detector_overrides; /* outlive the relay */
+	uint32_t detector_override_count;
 	uint64_t branch_keep_ns;  /* a branch that housekeeping did not renew for this long ends */
 	uint64_t ack_interval_ns; /* acknowledgements upstream wait this long for company */
 	uint64_t retry_ns_min;    /* the origin's first time-out; doubles with each try */
@@ -119,6 +122,9 @@ struct perron_group *perron_relay_group(struct perron_relay *r);
 void perron_relay_counters_read(const struct perron_relay *r, struct perron_relay_counters *out);
 uint32_t perron_relay_links_read(const struct perron_relay *r, struct perron_link_info *out,
 				 uint32_t max);
+/* The detector of the link with a peer, as of now_ns. False: there is no such link. */
+bool perron_relay_detector_read(const struct perron_relay *r, uint64_t now_ns, uint32_t peer,
+				struct perron_detector_info *out);
 /* Paths that are open. */
 uint32_t perron_relay_path_count(const struct perron_relay *r);
 uint32_t perron_relay_paths_read(const struct perron_relay *r, struct perron_path_info *out,

@@ -25,8 +25,17 @@ static void control_send(struct perron_relay *r, uint64_t now_ns,
 	};
 
 	if (l && !is_other_life)
-		perron_link_hop(l, now_ns, r->cfg.peer, r->cfg.incarnation, &hop);
+		relay_link_hop(r, now_ns, l, &hop);
 	relay_frame_send(r, &command->party, &hop, &header, command->payload, out);
+}
+
+static const struct perron_detector_config *detector_config(const struct perron_relay *r,
+							    uint32_t peer)
+{
+	for (uint32_t i = 0; i < r->cfg.detector_override_count; i++)
+		if (r->cfg.detector_overrides[i].peer == peer)
+			return &r->cfg.detector_overrides[i].config;
+	return &r->cfg.detector;
 }
 
 /* Said again of a link that is up, it is answered again: an event may have been lost. */
@@ -54,6 +63,7 @@ static int link_open(struct perron_relay *r, uint64_t now_ns, const struct perro
 	}
 	perron_group_link(r->group, now_ns, party->id, false, out);
 	perron_link_open(&r->links[index], now_ns, party);
+	perron_detector_open(&r->detectors[index], now_ns, detector_config(r, party->id));
 	relay_wake_at(r, now_ns);
 	return 0;
 }
@@ -68,6 +78,25 @@ static int link_close(struct perron_relay *r, uint64_t now_ns, uint32_t peer,
 	(void)perron_group_sibling(r->group, now_ns, peer, false, out);
 	r->links[index] = (struct perron_link){.state = PERRON_LINK_FREE};
 	return 0;
+}
+
+static int port_down(struct perron_relay *r, uint64_t now_ns, const struct perron_command *command,
+		     struct perron_effects *out)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < r->cfg.link_count_max; i++) {
+		struct perron_link *l = &r->links[i];
+		if (!relay_link_is_watched(l) ||
+		    (command->party.id && command->party.id != l->party.id))
+			continue;
+		perron_detector_port_down(&r->detectors[i], now_ns, command->sequence,
+					  command->value != 0);
+		if (!relay_link_judge(r, now_ns, l, out))
+			relay_wake_at(r, perron_detector_deadline_ns(&r->detectors[i]));
+		count++;
+	}
+	return count || !command->party.id ? 0 : -ENOENT;
 }
 
 static int stream_open(struct perron_relay *r, uint32_t stream, uint64_t first)
@@ -320,6 +349,8 @@ int perron_relay_command(struct perron_relay *r, uint64_t now_ns,
 		return perron_group_light_join(r->group, now_ns, command->stream, out);
 	case PERRON_COMMAND_GROUP_LEAVE:
 		return perron_group_light_leave(r->group, now_ns, command->stream, out);
+	case PERRON_COMMAND_PORT_DOWN:
+		return port_down(r, now_ns, command, out);
 	case PERRON_COMMAND_NONE:
 	case PERRON_COMMAND_COUNT:
 		break;

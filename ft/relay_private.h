@@ -39,6 +39,7 @@ struct perron_relay {
 	uint32_t path_high; /* paths from here on were never used */
 	uint32_t path_count;
 	struct perron_link *links;
+	struct perron_detector *detectors; /* one a link */
 	struct relay_path *paths;
 	struct relay_stream *streams;
 	struct perron_origin *origins;
@@ -64,6 +65,17 @@ static inline void relay_drop_of(struct perron_relay *r, uint64_t *of, enum perr
 		of[cause] += count;
 }
 
+static inline struct perron_detector *relay_detector(struct perron_relay *r,
+						     const struct perron_link *l)
+{
+	return &r->detectors[l - r->links];
+}
+
+static inline bool relay_link_is_watched(const struct perron_link *l)
+{
+	return l->state == PERRON_LINK_OPENING || l->state == PERRON_LINK_UP;
+}
+
 static inline void relay_wake_at(struct perron_relay *r, uint64_t at_ns)
 {
 	if (at_ns < r->deadline_ns)
@@ -72,6 +84,12 @@ static inline void relay_wake_at(struct perron_relay *r, uint64_t at_ns)
 
 bool relay_hop(struct perron_relay *r, uint64_t now_ns, const struct perron_party *to,
 	       struct perron_hop *hop);
+/* Numbers the next frame on a link, and has its detector know. */
+void relay_link_hop(struct perron_relay *r, uint64_t now_ns, struct perron_link *l,
+		    struct perron_hop *hop);
+/* Judges who is at a link's other end; true: it was called down, and all were told. */
+bool relay_link_judge(struct perron_relay *r, uint64_t now_ns, struct perron_link *l,
+		      struct perron_effects *out);
 /* A link that frames may be sent on and taken from, or NULL. */
 struct perron_link *relay_link(struct perron_relay *r, uint32_t peer);
 struct relay_path *relay_path(struct perron_relay *r, uint32_t stream, uint8_t class);
@@ -107,6 +125,11 @@ void relay_linger(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
 /* Ends a path without branches: what its origin kept is let go. */
 void relay_path_close(struct perron_relay *r, uint64_t now_ns, struct relay_path *p);
 
+/*
+ * A sibling says that it does not reach a peer any more: the silence that is allowed on our own
+ * link with it halves, until it is heard again. Without such a link nothing happens.
+ */
+void perron_relay_witness(struct perron_relay *r, uint64_t now_ns, uint32_t peer);
 
 /* Commands of housekeeping's. */
 void relay_event_link(struct perron_relay *r, const struct perron_link *l, uint8_t kind,

@@ -35,16 +35,28 @@ uint32_t perron_relay_links_read(const struct perron_relay *r, struct perron_lin
 			.state = state,
 			.last_heard_ns = peek64(&l->last_heard_ns),
 			.last_sent_ns = peek64(&l->last_sent_ns),
-			.gap_ns_max = peek64(&l->gap_ns_max),
 			.round_trip_ns_min = peek64(&l->round_trip_ns_min),
 			.round_trip_ns = peek64(&l->round_trip_ns),
 			.sent = peek64(&l->sent),
 			.received = peek64(&l->received),
 			.lost = peek64(&l->lost),
-			.spared = __atomic_load_n(&l->spared, __ATOMIC_RELAXED),
 		};
 	}
 	return count;
+}
+
+bool perron_relay_detector_read(const struct perron_relay *r, uint64_t now_ns, uint32_t peer,
+				struct perron_detector_info *out)
+{
+	for (uint32_t i = 0; i < r->cfg.link_count_max; i++) {
+		const struct perron_link *l = &r->links[i];
+		if (__atomic_load_n(&l->state, __ATOMIC_RELAXED) == PERRON_LINK_FREE ||
+		    __atomic_load_n(&l->party.id, __ATOMIC_RELAXED) != peer)
+			continue;
+		perron_detector_read(&r->detectors[i], now_ns, out);
+		return true;
+	}
+	return false;
 }
 
 uint32_t perron_relay_path_count(const struct perron_relay *r)

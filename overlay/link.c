@@ -19,7 +19,6 @@ void perron_link_open(struct perron_link *l, uint64_t now_ns, const struct perro
 	l->acked = l->tx_sequence;
 	l->opened_ns = now_ns;
 	l->last_heard_ns = now_ns;
-	l->ack_progress_ns = now_ns;
 }
 
 static bool window_hear(struct perron_link *l, uint32_t sequence)
@@ -46,7 +45,7 @@ static bool window_hear(struct perron_link *l, uint32_t sequence)
 	return true;
 }
 
-static void ack_hear(struct perron_link *l, uint64_t now_ns, uint32_t ack)
+static void ack_hear(struct perron_link *l, uint32_t ack)
 {
 	bool is_ours = serial_distance(l->tx_sequence, ack) >= 0;
 
@@ -54,17 +53,14 @@ static void ack_hear(struct perron_link *l, uint64_t now_ns, uint32_t ack)
 		return;
 	l->acked = ack;
 	l->answered = true;
-	l->ack_progress_ns = now_ns;
-	l->ack_gap_ns_max = 0;
 }
 
 bool perron_link_hear(struct perron_link *l, uint64_t now_ns, const struct perron_header *header)
 {
 	if (!window_hear(l, header->link_sequence))
 		return false;
-	ack_hear(l, now_ns, header->link_ack);
+	ack_hear(l, header->link_ack);
 	l->last_heard_ns = now_ns;
-	l->gap_ns_max = 0;
 	l->received++;
 	return true;
 }
@@ -112,11 +108,6 @@ bool perron_link_is_proven(const struct perron_link *l)
 void perron_link_hop(struct perron_link *l, uint64_t now_ns, uint32_t peer, uint32_t incarnation,
 		     struct perron_hop *hop)
 {
-	/* The one-way watch starts with the first frame that is not acknowledged. */
-	if (l->acked == l->tx_sequence) {
-		l->ack_progress_ns = now_ns;
-		l->ack_gap_ns_max = 0;
-	}
 	if (++l->tx_sequence == 0)
 		l->tx_sequence = 1;
 	l->last_sent_ns = now_ns;
@@ -131,63 +122,16 @@ void perron_link_hop(struct perron_link *l, uint64_t now_ns, uint32_t peer, uint
 	};
 }
 
-/* A judge that stood still for a good part of the time-out could not have heard anything. */
-static uint64_t silence_allowed(uint64_t gap_ns_max, uint64_t timeout_ns)
+bool perron_link_is_acknowledged(const struct perron_link *l)
 {
-	return gap_ns_max > timeout_ns / 4 ? timeout_ns + gap_ns_max : timeout_ns;
+	return l->acked == l->tx_sequence;
 }
 
-/* Counts a silence past the time-out for which no verdict falls, once. */
-static void spared_count(struct perron_link *l, uint64_t since_ns, uint64_t *counted_ns)
-{
-	if (*counted_ns == since_ns)
-		return;
-	*counted_ns = since_ns;
-	l->spared++;
-}
-
-bool perron_link_judge(struct perron_link *l, uint64_t now_ns, uint64_t gap_ns,
-		       uint64_t timeout_ns, struct perron_evidence *evidence)
-{
-	PERRON_ASSERT(l->state == PERRON_LINK_OPENING || l->state == PERRON_LINK_UP);
-	if (gap_ns > l->gap_ns_max)
-		l->gap_ns_max = gap_ns;
-	if (gap_ns > l->ack_gap_ns_max)
-		l->ack_gap_ns_max = gap_ns;
-	uint64_t allowed = silence_allowed(l->gap_ns_max, timeout_ns);
-	uint64_t ack_allowed = silence_allowed(l->ack_gap_ns_max, timeout_ns);
-	bool silent = now_ns - l->last_heard_ns > allowed;
-	bool unheard = l->acked != l->tx_sequence && now_ns - l->ack_progress_ns > ack_allowed;
-	if (!silent && !unheard) {
-		if (now_ns - l->last_heard_ns > timeout_ns)
-			spared_count(l, l->last_heard_ns, &l->spared_heard_ns);
-		if (l->acked != l->tx_sequence && now_ns - l->ack_progress_ns > timeout_ns)
-			spared_count(l, l->ack_progress_ns, &l->spared_ack_ns);
-		return false;
-	}
-	*evidence = (struct perron_evidence){
-		.last_heard_ns = now_ns - l->last_heard_ns,
-		.expected_ns = silent ? allowed : ack_allowed,
-		.own_gap_ns = silent ? l->gap_ns_max : l->ack_gap_ns_max,
-		.one_way = !silent,
-	};
-	l->state = PERRON_LINK_DOWN;
-	return true;
-}
-
-uint64_t perron_link_deadline_ns(const struct perron_link *l, uint64_t interval_ns,
-				 uint64_t timeout_ns)
+uint64_t perron_link_deadline_ns(const struct perron_link *l, uint64_t interval_ns)
 {
 	if (l->state != PERRON_LINK_OPENING && l->state != PERRON_LINK_UP)
 		return UINT64_MAX;
-	uint64_t allowed = silence_allowed(l->gap_ns_max, timeout_ns);
-	uint64_t ack_allowed = silence_allowed(l->ack_gap_ns_max, timeout_ns);
-	uint64_t due = l->last_sent_ns + interval_ns;
-	if (l->last_heard_ns + allowed + 1 < due)
-		due = l->last_heard_ns + allowed + 1;
-	if (l->acked != l->tx_sequence && l->ack_progress_ns + ack_allowed + 1 < due)
-		due = l->ack_progress_ns + ack_allowed + 1;
-	return due;
+	return l->last_sent_ns + interval_ns;
 }
 
 void perron_link_check(const struct perron_link *l)

@@ -1,9 +1,7 @@
 /*
  * A link: what a relay knows of one neighbour, hop by hop. It numbers the frames it sends, refuses
- * frames it has seen (a window of 64), takes any frame as a sign of life, beats when it has been
- * silent for an interval, and judges: a neighbour that was silent for the time-out, or that is
- * heard but acknowledges nothing of ours for as long (one-way), is down. Before it blames the
- * neighbour it looks at its own turns: a judge that was stalled waits a time-out more.
+ * frames it has seen (a window of 64), and beats when it has been silent for an interval. Whether
+ * the neighbour is there is judged by ft/detector.
  *
  * Sequence numbers start at the clock's microseconds, so that a link opened anew by the same
  * incarnation starts above its past.
@@ -36,9 +34,6 @@ struct perron_link {
 	uint64_t opened_ns;
 	uint64_t last_heard_ns;
 	uint64_t last_sent_ns;
-	uint64_t ack_progress_ns; /* when the neighbour last showed that it hears us */
-	uint64_t gap_ns_max;      /* judge's own longest gap since the neighbour was last heard */
-	uint64_t ack_gap_ns_max;  /* the same, since the neighbour last showed that it hears us */
 	uint64_t round_trip_ns_min;
 	uint64_t round_trip_ns_last;
 	uint64_t round_trip_ns; /* smoothed: an eighth of each measure */
@@ -47,9 +42,6 @@ struct perron_link {
 	uint64_t sent; /* numbered frames */
 	uint64_t received;
 	uint64_t lost; /* gaps in the neighbour's sequence */
-	uint64_t spared_heard_ns; /* of a silence that was excused: when it began */
-	uint64_t spared_ack_ns;   /* the same, one-way */
-	uint32_t spared;          /* silences past the time-out that our own stall excused */
 };
 
 /* A link as others may see it. */
@@ -58,13 +50,11 @@ struct perron_link_info {
 	uint8_t state;
 	uint64_t last_heard_ns;
 	uint64_t last_sent_ns;
-	uint64_t gap_ns_max;
 	uint64_t round_trip_ns_min;
 	uint64_t round_trip_ns; /* smoothed; 0: not measured */
 	uint64_t sent;
 	uint64_t received;
 	uint64_t lost;
-	uint32_t spared;
 };
 
 /* Payload of a beat: sender's clock, and the receiver's last clock with the time it was kept. */
@@ -86,16 +76,11 @@ bool perron_link_is_proven(const struct perron_link *l);
 void perron_link_hop(struct perron_link *l, uint64_t now_ns, uint32_t peer, uint32_t incarnation,
 		     struct perron_hop *hop);
 
-/*
- * Judges by silence: true if the neighbour is to be called down, with the evidence. `gap_ns` is
- * how long the judge itself did not run before this call.
- */
-bool perron_link_judge(struct perron_link *l, uint64_t now_ns, uint64_t gap_ns,
-		       uint64_t timeout_ns, struct perron_evidence *evidence);
+/* Everything sent on it was acknowledged. */
+bool perron_link_is_acknowledged(const struct perron_link *l);
 
-/* When a beat or a verdict is due. */
-uint64_t perron_link_deadline_ns(const struct perron_link *l, uint64_t interval_ns,
-				 uint64_t timeout_ns);
+/* When a beat is due; UINT64_MAX: never. */
+uint64_t perron_link_deadline_ns(const struct perron_link *l, uint64_t interval_ns);
 void perron_link_check(const struct perron_link *l);
 
 #endif

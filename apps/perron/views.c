@@ -81,30 +81,52 @@ static void view_links(const json_t *peers, FILE *out)
 	cli_table_print(&table, out);
 }
 
-/* Why neighbours were suspected: silence against what was expected, and our own longest gap. */
-static void view_verdicts(const json_t *peers, FILE *out)
+/* How each link's neighbour is judged, and how suspect it is as things stand. */
+static void view_detectors(const json_t *peers, FILE *out)
 {
+	static const char *const durations[] = {"interval_ns", "timeout_ns_min", "timeout_ns_max",
+						"expected_ns"};
+	struct cli_table table;
 	const json_t *peer, *link;
 	size_t i, j;
 
+	cli_table_init(&table, COLUMNS(">PEER", ">NEIGHBOUR", "DETECTOR", ">BEAT", ">AT LEAST",
+				       ">AT MOST", ">ALLOWED", ">SUSPICION"));
 	json_array_foreach(peers, i, peer)
 	{
 		json_array_foreach(json_object_get(peer, "links"), j, link)
 		{
-			const json_t *verdict = json_object_get(link, "verdict");
-			char texts[4][CLI_DURATION_SIZE];
-			static const char *const keys[] = {"age_ns", "silence_ns", "expected_ns",
-							   "own_gap_ns"};
-			if (!verdict)
-				continue;
+			add(&table, peer, "peer");
+			add(&table, link, "neighbour");
+			add(&table, link, "detector");
+			for (size_t k = 0; k < 4; k++)
+				add_duration(&table, link, durations[k]);
+			cli_table_add(&table, "%s%%", cli_text(link, "suspicion"));
+		}
+	}
+	cli_table_print(&table, out);
+}
+
+/* Why neighbours were suspected: silence against what was expected, and our own longest gap. */
+static void view_verdicts(const json_t *peers, FILE *out)
+{
+	static const char *const keys[] = {"age_ns", "silence_ns", "expected_ns", "own_gap_ns"};
+	const json_t *peer, *verdict;
+	char texts[4][CLI_DURATION_SIZE];
+	size_t i, j;
+
+	json_array_foreach(peers, i, peer)
+	{
+		json_array_foreach(json_object_get(peer, "verdicts"), j, verdict)
+		{
 			for (size_t k = 0; k < 4; k++)
 				cli_duration(json_object_get(verdict, keys[k]), texts[k],
 					     sizeof(texts[k]));
 			fprintf(out,
-				"peer %s suspected %s %s ago: silent for %s, expected within %s, "
-				"own longest gap %s\n",
-				cli_text(peer, "peer"), cli_text(link, "neighbour"), texts[0],
-				texts[1], texts[2], texts[3]);
+				"peer %s suspected %s %s ago (%s): silent for %s, expected within "
+				"%s, own longest gap %s\n",
+				cli_text(peer, "peer"), cli_text(verdict, "neighbour"), texts[0],
+				cli_text(verdict, "cause"), texts[1], texts[2], texts[3]);
 		}
 	}
 }
@@ -136,6 +158,8 @@ void cli_view_peers(const json_t *reply, FILE *out)
 	cli_table_print(&table, out);
 	fprintf(out, "\n");
 	view_links(peers, out);
+	fprintf(out, "\n");
+	view_detectors(peers, out);
 	view_verdicts(peers, out);
 }
 

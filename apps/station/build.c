@@ -55,6 +55,32 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
+static struct perron_detector_config detector_config(const struct perron_descriptor_link *link)
+{
+	static const uint8_t kinds[] = {
+	    [PERRON_DESCRIPTOR_DETECTOR_AUTO] = PERRON_DETECTOR_ACCRUAL,
+	    [PERRON_DESCRIPTOR_DETECTOR_ACCRUAL] = PERRON_DETECTOR_ACCRUAL,
+	    [PERRON_DESCRIPTOR_DETECTOR_PUSH] = PERRON_DETECTOR_PUSH,
+	    [PERRON_DESCRIPTOR_DETECTOR_PULL] = PERRON_DETECTOR_PULL,
+	};
+
+	return (struct perron_detector_config){
+	    .kind = kinds[link->kind],
+	    .interval_ns = link->interval_ns,
+	    .timeout_ns_min = link->timeout_ns_min,
+	    .timeout_ns_max = link->timeout_ns_max,
+	};
+}
+
+static void detectors_config(struct perron_station *s)
+{
+	const struct perron_descriptor_detector *d = &s->descriptor->detector;
+
+	for (uint32_t i = 0; i < d->link_count; i++)
+		s->detectors[i] = (struct perron_detector_override){
+		    .peer = d->links[i].peer, .config = detector_config(&d->links[i])};
+}
+
 static void relay_config(const struct perron_station *s, uint32_t peer_index,
 			 struct perron_relay_config *cfg)
 {
@@ -72,8 +98,9 @@ static void relay_config(const struct perron_station *s, uint32_t peer_index,
 	cfg->stream_count_max = d->sensor_count + s->config.source_count + 1;
 	/* Each sensor here may be asked for in three classes. */
 	cfg->origin_count_max = 3 * cfg->stream_count_max;
-	cfg->beat_interval_ns = d->overlay.beat_interval_ns;
-	cfg->beat_timeout_ns = d->overlay.beat_timeout_ns;
+	cfg->detector = detector_config(&d->detector.all);
+	cfg->detector_overrides = s->detectors;
+	cfg->detector_override_count = d->detector.link_count;
 	/* Longer than housekeeping keeps one (overlay/p3_path.c: two leases). */
 	cfg->branch_keep_ns = 3 * d->overlay.lease_ns;
 	cfg->clock_offset_ns = (uint64_t)perron_clock_realtime_offset_ns();
@@ -254,6 +281,7 @@ int station_plan(struct perron_station *s, char *error, size_t error_size)
 
 	for (uint32_t i = 0; i < s->descriptor->peer_count; i++)
 		s->peers[i].incarnation = incarnation;
+	detectors_config(s);
 	perron_memory_plan_init(&s->plan);
 	uint32_t count = objects_list(s, objects);
 	int ret = 0;

@@ -38,6 +38,13 @@ static int cores_check(struct perron_station *s, char *error, size_t error_size)
 		return fail_at(s, perron_descriptor_place_of(&d->places, "station", "lcores"), ret,
 			       what, error, error_size);
 	s->lcore_count = s->choice.lcore_count;
+	if (d->scheduling == PERRON_DESCRIPTOR_SCHEDULING_FIFO &&
+	    s->choice.idle == PERRON_IDLE_SPIN)
+		return fail_at(s, perron_descriptor_place_of(&d->places, "station", "scheduling"),
+			       -EINVAL,
+			       "'scheduling' is fifo with lcores that spin, which the kernel "
+			       "throttles; expected 'idle: backoff' with it",
+			       error, error_size);
 	return 0;
 }
 

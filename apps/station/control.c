@@ -72,24 +72,36 @@ static json_t *party_body(const struct station_peer *peer, const struct perron_e
 			 (json_int_t)event->party.id);
 }
 
-static struct station_verdict *verdict_of(struct perron_station *s, uint32_t peer_index,
+static struct station_suspect *suspect_of(struct perron_station *s, uint32_t peer_index,
 					  uint32_t neighbour)
 {
-	for (uint32_t i = 0; i < s->verdict_count; i++)
-		if (s->verdicts[i].peer_index == peer_index &&
-		    s->verdicts[i].neighbour == neighbour)
-			return &s->verdicts[i];
-	if (s->verdict_count < STATION_VERDICT_MAX) {
-		struct station_verdict *fresh = &s->verdicts[s->verdict_count++];
-		*fresh = (struct station_verdict){.peer_index = peer_index, .neighbour = neighbour};
-		return fresh;
-	}
-	struct station_verdict *oldest = &s->verdicts[0];
-	for (uint32_t i = 1; i < STATION_VERDICT_MAX; i++)
-		if (s->verdicts[i].at_ns < oldest->at_ns)
-			oldest = &s->verdicts[i];
-	*oldest = (struct station_verdict){.peer_index = peer_index, .neighbour = neighbour};
-	return oldest;
+	const struct station_suspect fresh = {.peer_index = peer_index, .neighbour = neighbour};
+
+	for (uint32_t i = 0; i < s->suspect_count; i++)
+		if (s->suspects[i].peer_index == peer_index &&
+		    s->suspects[i].neighbour == neighbour)
+			return &s->suspects[i];
+	struct station_suspect *at = &s->suspects[0];
+	if (s->suspect_count < STATION_SUSPECT_MAX)
+		at = &s->suspects[s->suspect_count++];
+	else
+		for (uint32_t i = 1; i < STATION_SUSPECT_MAX; i++)
+			if (s->suspects[i].last.at_ns < at->last.at_ns)
+				at = &s->suspects[i];
+	*at = fresh;
+	return at;
+}
+
+static void verdict_keep(struct perron_station *s, uint32_t peer_index,
+			 const struct perron_event *event)
+{
+	struct station_peer *peer = &s->peers[peer_index];
+	struct station_suspect *suspect = suspect_of(s, peer_index, event->party.id);
+
+	suspect->count++;
+	suspect->last = (struct station_verdict){
+	    .neighbour = event->party.id, .at_ns = s->now_ns, .evidence = event->evidence};
+	peer->verdicts[peer->verdict_count++ % PERRON_SNAPSHOT_VERDICT_MAX] = suspect->last;
 }
 
 static void link_down(struct perron_station *s, uint32_t peer_index,
@@ -97,17 +109,15 @@ static void link_down(struct perron_station *s, uint32_t peer_index,
 {
 	const struct perron_evidence *evidence = &event->evidence;
 	const struct station_peer *peer = &s->peers[peer_index];
-	struct station_verdict *verdict = verdict_of(s, peer_index, event->party.id);
+	const char *cause = perron_evidence_cause_name(evidence->cause);
 
-	verdict->count++;
-	verdict->at_ns = s->now_ns;
-	verdict->evidence = *evidence;
+	verdict_keep(s, peer_index, event);
 	station_say(
-	    s, "peer %u: link to %u is down: silent for %.1f ms of at most %.1f, own gap %.1f%s",
-	    peer->id, event->party.id, (double)evidence->last_heard_ns / 1e6,
-	    (double)evidence->expected_ns / 1e6, (double)evidence->own_gap_ns / 1e6,
-	    evidence->one_way ? ", one way" : "");
+	    s, "peer %u: link to %u is down (%s): silent for %.1f ms of at most %.1f, own gap %.1f",
+	    peer->id, event->party.id, cause, (double)evidence->last_heard_ns / 1e6,
+	    (double)evidence->expected_ns / 1e6, (double)evidence->own_gap_ns / 1e6);
 	json_t *body = party_body(peer, event);
+	json_object_set_new(body, "cause", json_string(cause));
 	json_object_set_new(body, "silence_ns", json_integer((json_int_t)evidence->last_heard_ns));
 	json_object_set_new(body, "expected_ns", json_integer((json_int_t)evidence->expected_ns));
 	json_object_set_new(body, "own_gap_ns", json_integer((json_int_t)evidence->own_gap_ns));

@@ -6,6 +6,7 @@
  *	build.c     the boot plan; memory, pools, rings, machines put together
  *	hosts.c     relays and clients as a lcore's machines
  *	control.c   housekeeping's machines: overlays, their commands and events
+ *	ports.c     what ports need, and what their links' going down means
  *	snapshot.c  what people may see
  *	station.c   the life of a station
  *
@@ -35,6 +36,13 @@
 /* A lcore that takes no turn for this long is told of; one that misses housekeeping, too. */
 #define STATION_WATCH_NS 1000000000ull
 
+/* A verdict on a neighbour, kept for people. */
+struct station_verdict {
+	uint32_t neighbour;
+	uint64_t at_ns;
+	struct perron_evidence evidence;
+};
+
 /* A peer, with both of its machines. */
 struct station_peer {
 	uint32_t id;
@@ -51,17 +59,19 @@ struct station_peer {
 	uint32_t join_count;
 	uint64_t abandoned; /* frames, by events */
 	uint64_t client_lag;
+	/* The last verdicts on its neighbours, in a ring. */
+	struct station_verdict verdicts[PERRON_SNAPSHOT_VERDICT_MAX];
+	uint32_t verdict_count; /* all there ever were */
 };
 
-/* The last verdict on a neighbour, kept for people. */
-struct station_verdict {
+/* A neighbour that was called down, and how often. */
+struct station_suspect {
 	uint32_t peer_index;
 	uint32_t neighbour;
 	uint32_t count;
-	uint64_t at_ns;
-	struct perron_evidence evidence;
+	struct station_verdict last;
 };
-#define STATION_VERDICT_MAX 256
+#define STATION_SUSPECT_MAX 256
 
 struct station_client {
 	const struct perron_station_client *config;
@@ -76,6 +86,11 @@ struct station_sensor {
 	struct perron_sensor_config config;
 	uint32_t peer_index;
 	uint32_t stream;
+};
+
+/* What housekeeping knows of a port's link. */
+struct station_port {
+	bool is_up;
 };
 
 /* Who an index of a lcore's machines is. */
@@ -116,6 +131,7 @@ struct perron_station {
 	const struct perron_overlay_ops *ops;
 	struct perron_port_config port_configs[PERRON_DESCRIPTOR_PORT_MAX];
 	uint32_t lcore_of_peer[STATION_PEER_MAX];
+	struct perron_detector_override detectors[PERRON_DESCRIPTOR_LINK_MAX];
 
 	/* Put together by build.c. */
 	struct perron_memory_plan plan;
@@ -126,6 +142,10 @@ struct perron_station {
 	struct rte_mempool *pools[PERRON_LCORE_COUNT_MAX];
 	struct perron_port ports[PERRON_DESCRIPTOR_PORT_MAX];
 	uint32_t port_open_count;
+	struct station_port port_states[PERRON_DESCRIPTOR_PORT_MAX];
+	int interfaces_fd;  /* tells of kernel interfaces' links; -1: there is none */
+	bool ports_polled;  /* some link is looked at each turn */
+	uint64_t ports_due_ns; /* when all are */
 	struct perron_lcore_port *lcore_ports;
 	struct perron_lcore *lcores;
 	uint32_t lcore_count;
@@ -160,8 +180,8 @@ struct perron_station {
 	uint32_t refused; /* id of a peer that was refused; 0: none */
 	uint64_t commands_retried;
 	uint64_t command_drops;
-	struct station_verdict verdicts[STATION_VERDICT_MAX];
-	uint32_t verdict_count;
+	struct station_suspect suspects[STATION_SUSPECT_MAX];
+	uint32_t suspect_count;
 	struct perron_socket *socket;
 	struct perron_snapshot_source snapshot;
 };
@@ -206,6 +226,12 @@ bool station_control_is_quiet(const struct perron_station *s);
 /* Puts a record on a lcore's ring, or behind those that wait. False: no room (counted). */
 bool station_command_push(struct perron_station *s, uint32_t lcore, uint32_t machine,
 			  const void *record, uint32_t size);
+
+/* ports.c */
+void station_ports_watch(struct perron_station *s);
+void station_ports_unwatch(struct perron_station *s);
+/* Each turn: looks after the ports, and tells relays of links that went down. */
+void station_ports_keep(struct perron_station *s);
 
 /* snapshot.c */
 void station_snapshot_init(struct perron_station *s);

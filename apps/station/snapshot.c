@@ -88,6 +88,33 @@ static uint32_t siblings_count(const struct perron_view *view)
 	return count;
 }
 
+static struct perron_snapshot_verdict verdict_row(const struct perron_station *s,
+						  const struct station_verdict *verdict)
+{
+	return (struct perron_snapshot_verdict){
+	    .neighbour = verdict->neighbour,
+	    .cause = perron_evidence_cause_name(verdict->evidence.cause),
+	    .age_ns = age_ns(s, verdict->at_ns),
+	    .silence_ns = verdict->evidence.last_heard_ns,
+	    .expected_ns = verdict->evidence.expected_ns,
+	    .own_gap_ns = verdict->evidence.own_gap_ns,
+	};
+}
+
+/* Newest first. */
+static void peer_verdicts(const struct perron_station *s, const struct station_peer *peer,
+			  struct perron_snapshot_peer *row)
+{
+	uint32_t last = peer->verdict_count - 1;
+
+	row->verdict_count = peer->verdict_count < PERRON_SNAPSHOT_VERDICT_MAX
+				 ? peer->verdict_count
+				 : PERRON_SNAPSHOT_VERDICT_MAX;
+	for (uint32_t i = 0; i < row->verdict_count; i++)
+		row->verdicts[i] = verdict_row(
+		    s, &peer->verdicts[(last - i) % PERRON_SNAPSHOT_VERDICT_MAX]);
+}
+
 static uint32_t peer_rows(void *context, uint32_t first, uint32_t max,
 			  struct perron_snapshot_peer *out, uint32_t *total)
 {
@@ -113,6 +140,7 @@ static uint32_t peer_rows(void *context, uint32_t first, uint32_t max,
 		row->join_count = peer->join_count;
 		row->joined_after_ns = peer->joined_after_ns;
 		row->state_age_ns = age_ns(s, peer->state_since_ns);
+		peer_verdicts(s, peer, row);
 	}
 	*total = pager.seen;
 	return pager.filled;
@@ -151,16 +179,31 @@ static const char *link_state(uint8_t state)
 static void link_verdict(const struct perron_station *s, uint32_t peer_index,
 			 struct perron_snapshot_link *row)
 {
-	for (uint32_t i = 0; i < s->verdict_count; i++) {
-		const struct station_verdict *v = &s->verdicts[i];
-		if (v->peer_index != peer_index || v->neighbour != row->neighbour)
+	for (uint32_t i = 0; i < s->suspect_count; i++) {
+		const struct station_suspect *suspect = &s->suspects[i];
+		if (suspect->peer_index != peer_index || suspect->neighbour != row->neighbour)
 			continue;
-		row->verdicts = v->count;
-		row->verdict_age_ns = age_ns(s, v->at_ns);
-		row->verdict_silence_ns = v->evidence.last_heard_ns;
-		row->verdict_expected_ns = v->evidence.expected_ns;
-		row->verdict_own_gap_ns = v->evidence.own_gap_ns;
+		row->verdicts = suspect->count;
+		row->verdict = verdict_row(s, &suspect->last);
 	}
+}
+
+static void link_detector(const struct perron_station *s, uint32_t peer_index,
+			  struct perron_snapshot_link *row)
+{
+	struct perron_detector_info info;
+
+	if (!perron_relay_detector_read(s->peers[peer_index].relay, s->now_ns, row->neighbour,
+					&info))
+		return;
+	row->detector = perron_detector_name(info.config.kind);
+	row->interval_ns = info.config.interval_ns;
+	row->timeout_ns_min = info.config.timeout_ns_min;
+	row->timeout_ns_max = info.config.timeout_ns_max;
+	row->expected_ns = info.allowed_ns;
+	row->suspicion = info.suspicion;
+	row->own_gap_ns_max = info.gap_ns_max;
+	row->spared = info.spared;
 }
 
 static void link_row(const struct perron_station *s, uint32_t peer_index,
@@ -175,13 +218,12 @@ static void link_row(const struct perron_station *s, uint32_t peer_index,
 	row->state = link_state(info->state);
 	row->last_heard_ns =
 	    info->received ? age_ns(s, info->last_heard_ns) : PERRON_SNAPSHOT_NEVER;
-	row->expected_ns = s->descriptor->overlay.beat_timeout_ns;
-	row->own_gap_ns_max = info->gap_ns_max;
 	row->round_trip_ns = info->round_trip_ns;
 	row->sent = info->sent;
 	row->received = info->received;
 	row->lost = info->lost;
-	row->spared = info->spared;
+	row->detector = "none";
+	link_detector(s, peer_index, row);
 	link_verdict(s, peer_index, row);
 }
 

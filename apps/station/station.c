@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "apps/station/private.h"
+#include "platform/realtime.h"
 #include "runtime/housekeeping/report.h"
 #include "runtime/housekeeping/telemetry.h"
 #include "runtime/lcore/loop.h"
@@ -70,6 +71,7 @@ static struct perron_station *station_new(const struct perron_station_config *co
 	s->created_ns = perron_clock_now_ns();
 	s->now_ns = s->created_ns;
 	s->sleep_ns = SLEEP_NS_MIN;
+	s->interfaces_fd = -1;
 	return s;
 }
 
@@ -230,6 +232,8 @@ static int station_raise(struct perron_station *s, char *error, size_t error_siz
 		ret = telemetry_start(s, error, error_size);
 	if (!ret)
 		ret = station_control_start(s, error, error_size);
+	if (!ret)
+		station_ports_watch(s);
 	return ret;
 }
 
@@ -266,6 +270,20 @@ static void lcores_stop(struct perron_station *s)
 	rcu_thread_online();
 }
 
+/* All threads are there: lcores, sensors, the EAL's and liburcu's own. */
+static int realtime_begin(const struct perron_station *s, char *error, size_t error_size)
+{
+	const struct perron_descriptor_station *d = &s->descriptor->station;
+	char what[STATION_TEXT_SIZE];
+	int ret = perron_realtime_begin(d->priority, what, sizeof(what));
+
+	if (ret)
+		perron_descriptor_error(
+		    s->descriptor, perron_descriptor_place_of(&d->places, "station", "scheduling"),
+		    what, error, error_size);
+	return ret;
+}
+
 int perron_station_start(struct perron_station *s, char *error, size_t error_size)
 {
 	uint32_t index = 0;
@@ -288,6 +306,11 @@ int perron_station_start(struct perron_station *s, char *error, size_t error_siz
 			return ret;
 		s->sensors_started = true;
 	}
+	if (s->descriptor->station.scheduling == PERRON_DESCRIPTOR_SCHEDULING_FIFO) {
+		int ret = realtime_begin(s, error, error_size);
+		if (ret)
+			return ret;
+	}
 	station_say(s, "boot: running after %.0f ms",
 		    (double)(perron_clock_now_ns() - s->created_ns) / 1e6);
 	return 0;
@@ -309,13 +332,6 @@ static void lcores_watch(struct perron_station *s)
 		station_publish(s, stalled ? "lcore-stalled" : "lcore-turns",
 				json_pack("{s:I}", "core", (json_int_t)l->cpu));
 	}
-}
-
-/* What ports need looked after outside their lcore: a memif that a peer left, for one. */
-static void ports_keep(struct perron_station *s)
-{
-	for (uint32_t i = 0; i < s->port_open_count; i++)
-		perron_port_upkeep(&s->ports[i], s->now_ns);
 }
 
 static void clock_renew(struct perron_station *s)
@@ -347,8 +363,9 @@ static void people_serve(struct perron_station *s)
 /* How long nothing is to be done, as far as is known. */
 static uint64_t sleep_length_ns(struct perron_station *s, bool worked)
 {
-	uint64_t max_ns =
-	    s->choice.idle == PERRON_IDLE_SPIN ? SLEEP_NS_MAX : SHARED_SLEEP_NS_MAX;
+	uint64_t max_ns = s->choice.idle == PERRON_IDLE_SPIN || s->ports_polled
+			      ? SLEEP_NS_MAX
+			      : SHARED_SLEEP_NS_MAX;
 	uint64_t due_ns = station_control_deadline_ns(s);
 
 	s->sleep_ns = worked ? SLEEP_NS_MIN : 2 * s->sleep_ns;
@@ -361,9 +378,11 @@ static uint64_t sleep_length_ns(struct perron_station *s, bool worked)
 
 static void sleep_until_work(struct perron_station *s, bool worked)
 {
-	struct pollfd fds[2];
+	struct pollfd fds[3];
 	uint32_t fd_count = people_fds(s, fds);
 
+	if (s->interfaces_fd >= 0)
+		fds[fd_count++] = (struct pollfd){.fd = s->interfaces_fd, .events = POLLIN};
 	const struct timespec wait = {.tv_nsec = (long)sleep_length_ns(s, worked)};
 	rcu_thread_offline();
 	int ready = ppoll(fds, fd_count, &wait, NULL);
@@ -389,7 +408,7 @@ void perron_station_turn(struct perron_station *s)
 	atomic_store_explicit(&s->beat, atomic_load_explicit(&s->beat, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 	clock_renew(s);
-	ports_keep(s);
+	station_ports_keep(s);
 	lcores_watch(s);
 	bool worked = station_control_turn(s);
 	joined_tell(s);
@@ -466,6 +485,7 @@ void perron_station_destroy(struct perron_station *s)
 		perron_telemetry_stop();
 	perron_sensor_loop_destroy(s->sensor_loop);
 	perron_socket_close(s->socket);
+	station_ports_unwatch(s);
 	if (s->is_reader) {
 		rcu_thread_offline();
 		rcu_barrier();

@@ -34,7 +34,9 @@ struct perron_party {
 	X(SIBLING, "sibling")           /* party.id, linked: of our cell, value: 1, or 0: not */  \
 	X(MULTICAST, "multicast")       /* stream: group, class: service, payload */              \
 	X(GROUP_JOIN, "group-join")     /* stream: light-weight group */                          \
-	X(GROUP_LEAVE, "group-leave")   /* stream: light-weight group */
+	X(GROUP_LEAVE, "group-leave")   /* stream: light-weight group */                          \
+	X(PORT_DOWN, "port-down")       /* party.id (0: all): its port went down at `sequence` */ \
+	                                /* (station time); value: 1, no other port leads there */
 
 enum perron_command_kind {
 	PERRON_COMMAND_NONE,
@@ -74,12 +76,28 @@ enum perron_event_kind {
 	PERRON_EVENT_COUNT
 };
 
+/* What a verdict rests on (ft/detector.h). */
+#define PERRON_EVIDENCE_CAUSES(X)                                                                  \
+	X(SILENCE, "silence")     /* nothing was heard for longer than is allowed */              \
+	X(NO_ANSWER, "no-answer") /* it was asked, and did not answer */                          \
+	X(ONE_WAY, "one-way")     /* it was heard, but heard nothing of ours */                   \
+	X(SIBLINGS, "siblings")   /* silence, and a sibling had lost it, too */                   \
+	X(PORT_DOWN, "port-down") /* the port that leads to it went down */
+
+enum perron_evidence_cause {
+#define X(name, text) PERRON_EVIDENCE_##name,
+	PERRON_EVIDENCE_CAUSES(X)
+#undef X
+	PERRON_EVIDENCE_CAUSE_COUNT
+};
+
 /* Why a link was declared down: all times are the judging relay's own. */
 struct perron_evidence {
-	uint64_t last_heard_ns;  /* before the verdict */
-	uint64_t expected_ns;    /* the most silence that was allowed */
-	uint64_t own_gap_ns;     /* the judge's own longest turn gap in that time */
-	uint8_t one_way;         /* it was heard, but heard nothing of ours */
+	uint64_t last_heard_ns; /* before the verdict */
+	uint64_t expected_ns;   /* the most silence that was allowed */
+	uint64_t own_gap_ns;    /* the judge's own longest turn gap in that time */
+	uint8_t cause;          /* enum perron_evidence_cause */
+	uint8_t one_way;        /* it was heard, but heard nothing of ours */
 };
 
 struct perron_event {
@@ -102,5 +120,6 @@ struct perron_event {
 
 const char *perron_command_name(uint8_t kind);
 const char *perron_event_name(uint8_t kind);
+const char *perron_evidence_cause_name(uint8_t cause); /* "unknown" for none */
 
 #endif

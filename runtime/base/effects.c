@@ -174,3 +174,13 @@ const char *perron_event_name(uint8_t kind)
 	};
 	return kind < PERRON_EVENT_COUNT ? names[kind] : "unknown";
 }
+
+const char *perron_evidence_cause_name(uint8_t cause)
+{
+	static const char *const names[] = {
+#define X(name, text) [PERRON_EVIDENCE_##name] = text,
+		PERRON_EVIDENCE_CAUSES(X)
+#undef X
+	};
+	return cause < PERRON_EVIDENCE_CAUSE_COUNT ? names[cause] : "unknown";
+}

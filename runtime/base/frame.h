@@ -84,7 +84,10 @@ enum perron_frame_type {
 
 /* The payload starts with a trace block: each hop adds its times (perron_trace). */
 #define PERRON_FLAG_TRACE 0x01u
-/* DATA: sent again by its origin. ACK: send again, now, what this does not acknowledge. */
+/*
+ * DATA: sent again by its origin. ACK: send again, now, what this does not acknowledge.
+ * BEAT: answer at once (ft/detector.h, pull).
+ */
 #define PERRON_FLAG_RETRY 0x02u
 #define PERRON_FLAGS_KNOWN (PERRON_FLAG_TRACE | PERRON_FLAG_RETRY)
 

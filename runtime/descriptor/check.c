@@ -90,6 +90,60 @@ static int check_times(const struct check *check)
 	return 0;
 }
 
+static int check_link(const struct check *check, const struct perron_descriptor_link *link)
+{
+	const char *section = link->peer ? "links" : "detector";
+	char is[32], than[32];
+
+	if (link->timeout_ns_min < 2 * link->interval_ns) {
+		duration(link->timeout_ns_min, is, sizeof(is));
+		duration(link->interval_ns, than, sizeof(than));
+		return fail(check, either(&link->places, section, "timeout_min", "interval"),
+			    "'timeout_min' is %s with an 'interval' of %s; expected at least twice "
+			    "the interval",
+			    is, than);
+	}
+	if (link->timeout_ns_max < link->timeout_ns_min) {
+		duration(link->timeout_ns_max, is, sizeof(is));
+		duration(link->timeout_ns_min, than, sizeof(than));
+		struct perron_descriptor_place place =
+		    either(&link->places, section, "timeout_max", "timeout_min");
+		if (!place.line)
+			place = perron_descriptor_place_of(&link->places, section, "interval");
+		return fail(check, place,
+			    "'timeout_max' is %s with a 'timeout_min' of %s; expected at least as "
+			    "long",
+			    is, than);
+	}
+	if (check->d->overlay.lease_ns < link->timeout_ns_max) {
+		duration(link->timeout_ns_max, is, sizeof(is));
+		duration(check->d->overlay.lease_ns, than, sizeof(than));
+		return fail(check, either(&link->places, section, "timeout_max", "interval"),
+			    "'timeout_max' is %s with a 'lease' of %s; expected at most as long",
+			    is, than);
+	}
+	return 0;
+}
+
+static int check_detector(const struct check *check)
+{
+	const struct perron_descriptor_detector *detector = &check->d->detector;
+	int rc = check_link(check, &detector->all);
+
+	for (uint32_t i = 0; i < detector->link_count && !rc; i++) {
+		const struct perron_descriptor_link *link = &detector->links[i];
+		for (uint32_t k = 0; k < i; k++)
+			if (detector->links[k].peer == link->peer)
+				return fail(
+				    check,
+				    perron_descriptor_place_of(&link->places, "links", "peer"),
+				    "the link with peer %u is given twice; expected once",
+				    link->peer);
+		rc = check_link(check, link);
+	}
+	return rc;
+}
+
 static bool peer_is_here(const struct perron_descriptor *d, uint32_t id)
 {
 	for (uint32_t i = 0; i < d->peer_count; i++) {
@@ -251,6 +305,8 @@ int perron_schema_check(const struct perron_descriptor *descriptor, char *error,
 	struct check check = {descriptor, error, error_size};
 	int rc = check_times(&check);
 
+	if (!rc)
+		rc = check_detector(&check);
 	if (!rc)
 		rc = check_station(&check);
 	if (!rc)

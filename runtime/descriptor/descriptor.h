@@ -35,6 +35,7 @@
 #define PERRON_DESCRIPTOR_PEER_MAX   64
 #define PERRON_DESCRIPTOR_SENSOR_MAX 64
 #define PERRON_DESCRIPTOR_LCORE_MAX  64
+#define PERRON_DESCRIPTOR_LINK_MAX   64
 /* Keys of one section at most; `lines` has room for them. */
 #define PERRON_DESCRIPTOR_KEY_MAX 20
 
@@ -66,6 +67,19 @@ enum perron_descriptor_huge { /* huge_pages: auto|no|required */
 			      PERRON_DESCRIPTOR_HUGE_REQUIRED,
 };
 
+/* kind: auto|accrual|push|pull; none is `auto` once it was read. */
+enum perron_descriptor_detector_kind {
+	PERRON_DESCRIPTOR_DETECTOR_AUTO,
+	PERRON_DESCRIPTOR_DETECTOR_ACCRUAL,
+	PERRON_DESCRIPTOR_DETECTOR_PUSH,
+	PERRON_DESCRIPTOR_DETECTOR_PULL,
+};
+
+enum perron_descriptor_scheduling { /* scheduling: other|fifo */
+				    PERRON_DESCRIPTOR_SCHEDULING_OTHER,
+				    PERRON_DESCRIPTOR_SCHEDULING_FIFO,
+};
+
 /* A peer of the root cell. */
 struct perron_descriptor_portal {
 	uint32_t peer;
@@ -94,6 +108,8 @@ struct perron_descriptor_station {
 	uint8_t prefix_length;
 	uint8_t idle;		   /* enum perron_descriptor_idle */
 	uint8_t huge_pages;	   /* enum perron_descriptor_huge */
+	uint8_t scheduling;	   /* enum perron_descriptor_scheduling */
+	uint8_t priority;	   /* of SCHED_FIFO, 1 to 99 */
 	uint32_t gateway;	   /* 0: none */
 	int32_t housekeeping_core; /* -1: auto */
 	uint32_t lcore_count;	   /* 0: auto */
@@ -103,6 +119,22 @@ struct perron_descriptor_station {
 	uint64_t turn_threshold_ns;
 	char socket[PERRON_DESCRIPTOR_PATH_SIZE];
 	struct perron_descriptor_places places;
+};
+
+/* How the neighbour at the other end of a link is judged; every value in force. */
+struct perron_descriptor_link {
+	uint32_t peer; /* 0: of every link that has no entry of its own */
+	uint8_t kind;  /* enum perron_descriptor_detector_kind */
+	uint64_t interval_ns;
+	uint64_t timeout_ns_min; /* at least twice interval_ns */
+	uint64_t timeout_ns_max; /* at least timeout_ns_min */
+	struct perron_descriptor_places places;
+};
+
+struct perron_descriptor_detector {
+	struct perron_descriptor_link all;
+	uint32_t link_count;
+	struct perron_descriptor_link links[PERRON_DESCRIPTOR_LINK_MAX];
 };
 
 /* A driver and what is left to it; `options` is what perron_option_number and _text read. */
@@ -163,6 +195,7 @@ struct perron_descriptor {
 	char file[PERRON_DESCRIPTOR_FILE_SIZE];
 	struct perron_descriptor_overlay overlay;
 	struct perron_descriptor_station station;
+	struct perron_descriptor_detector detector;
 	uint32_t port_count; /* 0: every portal peer is one of `peers` */
 	struct perron_descriptor_port ports[PERRON_DESCRIPTOR_PORT_MAX];
 	uint32_t peer_count;

@@ -146,6 +146,20 @@ static void print_sensors(const struct printer *printer,
 	}
 }
 
+static void print_detector(const struct printer *printer)
+{
+	const struct perron_descriptor_detector *detector = &printer->d->detector;
+
+	fprintf(printer->out, "detector:\n");
+	print_section(printer, "  ", "  ", perron_schema_detector, &detector->all,
+		      &detector->all.places);
+	if (detector->link_count)
+		fprintf(printer->out, "  links:\n");
+	for (uint32_t i = 0; i < detector->link_count; i++)
+		print_section(printer, "  - ", "    ", perron_schema_link, &detector->links[i],
+			      &detector->links[i].places);
+}
+
 void perron_descriptor_print_effective(const struct perron_descriptor *descriptor,
 				       const struct perron_descriptor_drivers *ports,
 				       const struct perron_descriptor_drivers *sensors, FILE *out)
@@ -157,6 +171,7 @@ void perron_descriptor_print_effective(const struct perron_descriptor *descripto
 	fprintf(out, "station:\n");
 	print_section(&printer, "  ", "  ", perron_schema_station, &descriptor->station,
 		      &descriptor->station.places);
+	print_detector(&printer);
 	print_ports(&printer, ports);
 	fprintf(out, "peers:\n");
 	for (uint32_t i = 0; i < descriptor->peer_count; i++)

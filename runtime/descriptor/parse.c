@@ -420,6 +420,66 @@ int perron_schema_read_limits(struct perron_yaml *yaml, yaml_node_t *node, void 
 	    &(struct section){"limits", perron_schema_limits, limits, &limits->places, NULL});
 }
 
+int perron_schema_read_detector(struct perron_yaml *yaml, yaml_node_t *node, void *field)
+{
+	struct perron_descriptor_detector *detector = field;
+
+	_Static_assert(offsetof(struct perron_descriptor_detector, all) == 0, "one base for both");
+	return read_section(yaml, node,
+			    &(struct section){"detector", perron_schema_detector, detector,
+					      &detector->all.places, NULL});
+}
+
+static int read_link_item(struct perron_yaml *yaml, yaml_node_t *item, uint32_t index)
+{
+	struct perron_descriptor_link *link = &yaml->out->detector.links[index];
+
+	return read_section(
+	    yaml, item,
+	    &(struct section){"an entry of links", perron_schema_link, link, &link->places, NULL});
+}
+
+int perron_schema_read_links(struct perron_yaml *yaml, yaml_node_t *node, void *field)
+{
+	PERRON_ASSERT(field == yaml->out->detector.links);
+	return read_list(yaml, node, "links", 0, PERRON_DESCRIPTOR_LINK_MAX,
+			 &yaml->out->detector.link_count, read_link_item);
+}
+
+/* What was left to `auto` follows the section above: a link's the detector's, its the overlay's. */
+static void link_resolve(struct perron_descriptor_link *link,
+			 const struct perron_descriptor_link *above)
+{
+	bool follows = !link->interval_ns && !link->timeout_ns_max;
+
+	if (link->kind == PERRON_DESCRIPTOR_DETECTOR_AUTO)
+		link->kind = above->kind;
+	if (!link->interval_ns)
+		link->interval_ns = above->interval_ns;
+	if (!link->timeout_ns_max)
+		link->timeout_ns_max = above->timeout_ns_max;
+	if (link->timeout_ns_min)
+		return;
+	/* Half of what is allowed at most, but two intervals at least. */
+	link->timeout_ns_min = follows && above->timeout_ns_min ? above->timeout_ns_min
+								: link->timeout_ns_max / 2;
+	if (link->timeout_ns_min < 2 * link->interval_ns)
+		link->timeout_ns_min = 2 * link->interval_ns;
+}
+
+static void detector_resolve(struct perron_descriptor *d)
+{
+	const struct perron_descriptor_link overlay = {
+	    .kind = PERRON_DESCRIPTOR_DETECTOR_ACCRUAL,
+	    .interval_ns = d->overlay.beat_interval_ns,
+	    .timeout_ns_max = d->overlay.beat_timeout_ns,
+	};
+
+	link_resolve(&d->detector.all, &overlay);
+	for (uint32_t i = 0; i < d->detector.link_count; i++)
+		link_resolve(&d->detector.links[i], &d->detector.all);
+}
+
 static int read_root(struct perron_yaml *yaml)
 {
 	const yaml_node_t *root = yaml_document_get_root_node(yaml->document);
@@ -430,12 +490,14 @@ static int read_root(struct perron_yaml *yaml)
 		return fail(yaml, (yaml_mark_t){0},
 			    "the file is empty; expected overlay, station and peers");
 	set_defaults(perron_schema_limits, &yaml->out->limits);
+	set_defaults(perron_schema_detector, &yaml->out->detector);
 	rc = read_section(
 	    yaml, root,
 	    &(struct section){"the descriptor", perron_schema_root, yaml->out, &places, NULL});
 	if (rc)
 		return rc;
 	struct perron_descriptor *d = yaml->out;
+	detector_resolve(d);
 	for (uint32_t i = 0; i < d->sensor_count; i++) {
 		while (d->sensors[i].peer_index < d->peer_count &&
 		       d->peers[d->sensors[i].peer_index].id != d->sensors[i].peer)

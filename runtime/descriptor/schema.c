@@ -273,6 +273,40 @@ static void print_cell(const void *field, char *out, size_t out_size)
 		    (size_t)snprintf(out + at, out_size - at, "%s%u", i ? "." : "", peer->cell[i]);
 }
 
+static const struct perron_option any_duration = {"duration", PERRON_OPTION_DURATION, NULL, ""};
+
+/* "auto" is 0 until what it follows is known (parse.c). */
+static int parse_duration_or_auto(const char *text, uint64_t min_ns, uint64_t max_ns, void *field)
+{
+	char unused[PERRON_OPTION_ERROR_SIZE];
+	int64_t number = 0;
+
+	if (strcmp(text, "auto")) {
+		int rc = perron_option_parse(&any_duration, text, &number, unused, sizeof(unused));
+		if (rc)
+			return rc;
+		if (number < (int64_t)min_ns || number > (int64_t)max_ns)
+			return -ERANGE;
+	}
+	*(uint64_t *)field = (uint64_t)number;
+	return 0;
+}
+
+static int parse_interval(const char *text, void *field)
+{
+	return parse_duration_or_auto(text, MS, 10ull * S, field);
+}
+
+static int parse_timeout(const char *text, void *field)
+{
+	return parse_duration_or_auto(text, 2 * MS, 60ull * S, field);
+}
+
+static void print_duration(const void *field, char *out, size_t out_size)
+{
+	perron_option_format(&any_duration, (int64_t)*(const uint64_t *)field, out, out_size);
+}
+
 #define FIELD(type, member) offsetof(struct type, member), sizeof(((struct type *)0)->member)
 #define TEXT		    PERRON_OPTION_TEXT
 #define INTEGER		    PERRON_OPTION_INTEGER
@@ -329,6 +363,8 @@ const struct perron_schema_key perron_schema_station[] = {
 	{{"socket", TEXT, "", "an absolute path of at most 107 characters"}, STATION(socket)},
 	{{"turn_threshold", DURATION, "100us", "", .min = 1000, .max = S},
 	 STATION(turn_threshold_ns)},
+	{{"scheduling", CHOICE, "other", "", .choices = "other|fifo"}, STATION(scheduling)},
+	{{"priority", INTEGER, "50", "", .min = 1, .max = 99}, STATION(priority)},
 	{{NULL}},
 };
 
@@ -388,6 +424,32 @@ const struct perron_schema_key perron_schema_limits[] = {
 	{{NULL}},
 };
 
+#define LINK(member) FIELD(perron_descriptor_link, member)
+#define LINK_TIMES                                                                                 \
+	{{"interval", TEXT, "auto", "a duration from 1ms to 10s, or auto"}, LINK(interval_ns),     \
+	 .parse = parse_interval, .print = print_duration},                                        \
+	{{"timeout_min", TEXT, "auto", "a duration from 2ms to 60s, or auto"},                     \
+	 LINK(timeout_ns_min), .parse = parse_timeout, .print = print_duration},                   \
+	{{"timeout_max", TEXT, "auto", "a duration from 2ms to 60s, or auto"},                     \
+	 LINK(timeout_ns_max), .parse = parse_timeout, .print = print_duration}
+const struct perron_schema_key perron_schema_detector[] = {
+	{{"kind", CHOICE, "accrual", "", .choices = "auto|accrual|push|pull"}, LINK(kind)},
+	LINK_TIMES,
+	{{"links", TEXT, "", "a list of up to 64 links, each {peer: ID}"},
+	 offsetof(struct perron_descriptor_detector, links),
+	 sizeof(((struct perron_descriptor_detector *)0)->links),
+	 .nested = perron_schema_read_links},
+	{{NULL}},
+};
+
+const struct perron_schema_key perron_schema_link[] = {
+	{{"peer", INTEGER, NULL, "the id of the peer at the other end", .min = 1,
+	  .max = UINT32_MAX}, LINK(peer)},
+	{{"kind", CHOICE, "auto", "", .choices = "auto|accrual|push|pull"}, LINK(kind)},
+	LINK_TIMES,
+	{{NULL}},
+};
+
 #define ROOT(member) FIELD(perron_descriptor, member)
 const struct perron_schema_key perron_schema_root[] = {
 	{{"overlay", TEXT, NULL, "a mapping that has at least 'portal'"},
@@ -403,6 +465,8 @@ const struct perron_schema_key perron_schema_root[] = {
 	{{"sensors", TEXT, "", "a list of up to 64 sensors"},
 	 ROOT(sensors), .nested = perron_schema_read_sensors},
 	{{"limits", TEXT, "", "a mapping"}, ROOT(limits), .nested = perron_schema_read_limits},
+	{{"detector", TEXT, "", "a mapping of kind, interval, timeout_min, timeout_max, links"},
+	 ROOT(detector), .nested = perron_schema_read_detector},
 	{{NULL}},
 };
 /* clang-format on */
@@ -417,6 +481,7 @@ const struct perron_schema_key *perron_schema_section(const char *name)
 	    {"station", perron_schema_station}, {"port", perron_schema_port},
 	    {"impair", perron_schema_impair},	{"peers", perron_schema_peer},
 	    {"sensors", perron_schema_sensor},	{"limits", perron_schema_limits},
+	    {"detector", perron_schema_detector}, {"links", perron_schema_link},
 	};
 
 	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {

@@ -110,6 +110,28 @@ static json_t *page(const char *name, json_t *rows, uint32_t first, uint32_t tot
 		return page(#name, list, first, total);                                           \
 	}
 
+static json_t *verdict_row(const struct perron_snapshot_verdict *row)
+{
+	json_t *o = json_object();
+
+	set(o, "neighbour", number(row->neighbour));
+	set(o, "cause", text(row->cause));
+	set(o, "age_ns", number(row->age_ns));
+	set(o, "silence_ns", number(row->silence_ns));
+	set(o, "expected_ns", number(row->expected_ns));
+	set(o, "own_gap_ns", number(row->own_gap_ns));
+	return o;
+}
+
+static json_t *verdict_list(const struct perron_snapshot_peer *peer)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < peer->verdict_count; i++)
+		json_array_append_new(list, verdict_row(&peer->verdicts[i]));
+	return list;
+}
+
 static json_t *link_row(const struct perron_snapshot_link *row)
 {
 	json_t *o = json_object();
@@ -121,7 +143,12 @@ static json_t *link_row(const struct perron_snapshot_link *row)
 	set(o, "role", text(row->role));
 	set(o, "state", text(row->state));
 	set(o, "last_heard_ns", nanoseconds(row->last_heard_ns));
+	set(o, "detector", text(row->detector));
+	set(o, "interval_ns", number(row->interval_ns));
+	set(o, "timeout_ns_min", number(row->timeout_ns_min));
+	set(o, "timeout_ns_max", number(row->timeout_ns_max));
 	set(o, "expected_ns", number(row->expected_ns));
+	set(o, "suspicion", number(row->suspicion));
 	set(o, "own_gap_ns_max", number(row->own_gap_ns_max));
 	set(o, "round_trip_ns", number(row->round_trip_ns));
 	set(o, "sent", number(row->sent));
@@ -130,11 +157,7 @@ static json_t *link_row(const struct perron_snapshot_link *row)
 	set(o, "verdicts", number(row->verdicts));
 	set(o, "spared", number(row->spared));
 	if (row->verdicts)
-		set(o, "verdict",
-		    json_pack("{s:o,s:o,s:o,s:o}", "age_ns", number(row->verdict_age_ns),
-			      "silence_ns", number(row->verdict_silence_ns), "expected_ns",
-			      number(row->verdict_expected_ns), "own_gap_ns",
-			      number(row->verdict_own_gap_ns)));
+		set(o, "verdict", verdict_row(&row->verdict));
 	return o;
 }
 
@@ -181,6 +204,7 @@ static json_t *peers_row(const struct perron_snapshot_source *source,
 	set(o, "joined_after_ns", nanoseconds(row->joined_after_ns));
 	set(o, "state_age_ns", nanoseconds(row->state_age_ns));
 	set(o, "links", links_of(source, row->id));
+	set(o, "verdicts", verdict_list(row));
 	return o;
 }
 LIST_HANDLER(peers)

@@ -41,6 +41,19 @@ struct perron_snapshot_station {
 	uint64_t beat_timeout_ns;
 };
 
+/* Verdicts of one peer that are kept. */
+#define PERRON_SNAPSHOT_VERDICT_MAX 16
+
+/* A neighbour was called down: why, and what was known. */
+struct perron_snapshot_verdict {
+	uint32_t neighbour;
+	const char *cause;    /* silence, no-answer, one-way, siblings, port-down */
+	uint64_t age_ns;      /* since it fell */
+	uint64_t silence_ns;  /* since the neighbour had been heard */
+	uint64_t expected_ns; /* the most that was allowed */
+	uint64_t own_gap_ns;  /* longest gap of our own loop in that time */
+};
+
 struct perron_snapshot_peer {
 	uint32_t id;
 	uint32_t incarnation;
@@ -55,6 +68,8 @@ struct perron_snapshot_peer {
 	uint32_t join_count;	  /* times that it joined */
 	uint64_t joined_after_ns; /* from boot to its first joining; NEVER */
 	uint64_t state_age_ns;	  /* since `state` was entered */
+	uint32_t verdict_count;
+	struct perron_snapshot_verdict verdicts[PERRON_SNAPSHOT_VERDICT_MAX]; /* newest first */
 };
 
 /* A link of a peer here to a neighbour, with the evidence of its last verdict. */
@@ -66,7 +81,12 @@ struct perron_snapshot_link {
 	const char *role;	 /* parent, child, sibling, client, portal */
 	const char *state;	 /* opening, alive, suspected, closed */
 	uint64_t last_heard_ns;	 /* age; NEVER */
-	uint64_t expected_ns;	 /* silence after which it is suspected */
+	const char *detector;	 /* accrual, push, pull */
+	uint64_t interval_ns;	 /* of beats, ours and those expected */
+	uint64_t timeout_ns_min; /* bounds of what is allowed */
+	uint64_t timeout_ns_max;
+	uint64_t expected_ns;	 /* silence after which it is suspected, as things stand */
+	uint32_t suspicion;	 /* of that, how much has passed; per cent */
 	uint64_t own_gap_ns_max; /* longest gap of our own loop during that silence */
 	uint64_t round_trip_ns;	 /* smoothed; 0: not measured */
 	uint64_t sent;
@@ -74,11 +94,7 @@ struct perron_snapshot_link {
 	uint64_t lost;	   /* link sequences that never came */
 	uint32_t verdicts; /* times that it was suspected */
 	uint32_t spared;   /* times that our own stall was to blame, and no verdict fell */
-	/* The last verdict; all 0 if there was none. */
-	uint64_t verdict_age_ns;
-	uint64_t verdict_silence_ns;
-	uint64_t verdict_expected_ns;
-	uint64_t verdict_own_gap_ns;
+	struct perron_snapshot_verdict verdict; /* the last one, if there was one */
 };
 
 struct perron_snapshot_stream {

@@ -126,8 +126,12 @@ static void timing_draw(struct world *w)
 	perron_relay_config_default(&p->relay);
 	perron_overlay_config_default(&p->overlay);
 	perron_client_config_default(&p->client);
-	p->relay.beat_interval_ns = beat_ns;
-	p->relay.beat_timeout_ns = timeout_ns;
+	p->relay.detector = (struct perron_detector_config){
+		.kind = (uint8_t)between(w, 0, PERRON_DETECTOR_COUNT - 1),
+		.interval_ns = beat_ns,
+		.timeout_ns_min = timeout_ns / 2,
+		.timeout_ns_max = timeout_ns,
+	};
 	p->relay.ack_interval_ns = between(w, 200, 5000) * SIM_US;
 	p->relay.retry_ns_min = between(w, 15, 60) * SIM_MS;
 	p->relay.retry_ns_max = p->relay.retry_ns_min * between(w, 2, 10);
@@ -224,8 +228,8 @@ void plan_print(const struct world *w, FILE *out)
 		      "beat %llu/%llu ms, lease %llu ms, request %llu ms\n",
 		      (unsigned long long)(p->fault_interval_ns / SIM_MS), p->partition_weight,
 		      p->crash_weight, p->stall_weight, p->leave_weight,
-		      (unsigned long long)(p->relay.beat_interval_ns / SIM_MS),
-		      (unsigned long long)(p->relay.beat_timeout_ns / SIM_MS),
+		      (unsigned long long)(p->relay.detector.interval_ns / SIM_MS),
+		      (unsigned long long)(p->relay.detector.timeout_ns_max / SIM_MS),
 		      (unsigned long long)(p->overlay.lease_ns / SIM_MS),
 		      (unsigned long long)(p->overlay.request_ns / SIM_MS));
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ft/relay.h"
+#include "ft/relay_private.h"
 #include "runtime/base/wire.h"
 
 #define MS       UINT64_C(1000000)
@@ -99,6 +99,7 @@ static struct perron_relay_config config(void)
 	cfg.origin_count_max = 3;
 	cfg.origin_window = 64;
 	cfg.client_lag_max = 32;
+	cfg.detector.kind = PERRON_DETECTOR_PUSH;
 	return cfg;
 }
 
@@ -418,6 +419,14 @@ static struct perron_link_info link_info(struct rig *g, uint32_t peer)
 			return infos[i];
 	fail_msg("no link with %u", peer);
 	return infos[0];
+}
+
+static struct perron_detector_info detector_info(struct rig *g, uint32_t peer)
+{
+	struct perron_detector_info info;
+
+	assert_true(perron_relay_detector_read(g->relay, g->now_ns, peer, &info));
+	return info;
 }
 
 /* --- each cause of a drop: counted once, and nothing else changed --- */
@@ -913,10 +922,15 @@ static void a_config_out_of_range_is_refused(void **state)
 	REFUSED(origin_window, 96);
 	REFUSED(client_lag_max, 1);
 	REFUSED(client_lag_max, 64);
-	REFUSED(beat_interval_ns, 0);
-	REFUSED(beat_timeout_ns, good.beat_interval_ns);
+	REFUSED(detector.interval_ns, 0);
+	REFUSED(detector.timeout_ns_max, good.detector.interval_ns);
 	REFUSED(retry_ns_min, 0);
 	REFUSED(retry_ns_max, good.retry_ns_min - 1);
+	const struct perron_detector_override wrong = {.peer = UP};
+	bad = good;
+	bad.detector_overrides = &wrong;
+	bad.detector_override_count = 1;
+	assert_int_equal(perron_relay_init(g->relay, &bad, T0), -EINVAL);
 #undef REFUSED
 	assert_int_equal(perron_relay_init(g->relay, &good, T0), 0);
 	rig_free(g);
@@ -1060,7 +1074,7 @@ static void a_silent_neighbour_is_called_down_once(void **state)
 {
 	struct perron_relay_config cfg = config();
 	struct rig *g = relaying(&cfg, DOWN);
-	uint64_t end = g->now_ns + cfg.beat_timeout_ns;
+	uint64_t end = g->now_ns + cfg.detector.timeout_ns_max;
 	uint32_t beats = 0;
 
 	(void)state;
@@ -1077,8 +1091,8 @@ static void a_silent_neighbour_is_called_down_once(void **state)
 	const struct perron_event *e = event_of(g, PERRON_EVENT_LINK_DOWN);
 	assert_non_null(e);
 	assert_false(e->evidence.one_way);
-	assert_int_equal(e->evidence.last_heard_ns, cfg.beat_timeout_ns + 1);
-	g->now_ns += cfg.beat_timeout_ns;
+	assert_int_equal(e->evidence.last_heard_ns, cfg.detector.timeout_ns_max + 1);
+	g->now_ns += cfg.detector.timeout_ns_max;
 	tick(g);
 	assert_null(event_of(g, PERRON_EVENT_LINK_DOWN));
 	assert_int_equal(sent_of(g, PERRON_TYPE_BEAT, 0, NULL, NULL), 0);
@@ -1097,18 +1111,18 @@ static void its_own_stall_is_excused(void **state)
 
 	(void)state;
 	tick(g);
-	stalled_ns = perron_relay_deadline_ns(g->relay) + 2 * cfg.beat_timeout_ns;
+	stalled_ns = perron_relay_deadline_ns(g->relay) + 2 * cfg.detector.timeout_ns_max;
 	g->now_ns = stalled_ns;
 	tick(g);
 	assert_null(event_of(g, PERRON_EVENT_LINK_DOWN));
 	assert_int_equal(sent_of(g, PERRON_TYPE_BEAT, UP, NULL, NULL), 1);
-	assert_int_equal(link_info(g, UP).spared, 1);
-	while (g->now_ns < stalled_ns + cfg.beat_timeout_ns - cfg.beat_interval_ns) {
+	assert_int_equal(detector_info(g, UP).spared, 1);
+	while (g->now_ns < stalled_ns + cfg.detector.timeout_ns_max - cfg.detector.interval_ns) {
 		g->now_ns = perron_relay_deadline_ns(g->relay);
 		tick(g);
 		assert_null(event_of(g, PERRON_EVENT_LINK_DOWN));
 	}
-	g->now_ns += cfg.beat_interval_ns + 1;
+	g->now_ns += cfg.detector.interval_ns + 1;
 	tick(g);
 	assert_non_null(event_of(g, PERRON_EVENT_LINK_DOWN));
 	rig_free(g);
@@ -1137,13 +1151,134 @@ static void work_left_over_is_no_stall(void **state)
 		g->now_ns += 1000;
 		tick(g);
 	}
-	assert_int_equal(link_info(g, UP).gap_ns_max / MS, 0);
+	assert_int_equal(detector_info(g, UP).gap_ns_max / MS, 0);
 	for (uint32_t i = 0; i < 12 && !down; i++) {
-		g->now_ns += cfg.beat_interval_ns / 2;
+		g->now_ns += cfg.detector.interval_ns / 2;
 		tick(g);
 		down = event_of(g, PERRON_EVENT_LINK_DOWN) != NULL;
 	}
 	assert_true(down);
+	rig_free(g);
+}
+
+/* Ticks at each deadline until a verdict falls; how long that took. */
+static uint64_t verdict_await(struct rig *g, struct perron_evidence *evidence)
+{
+	uint64_t from_ns = g->now_ns;
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		g->now_ns = perron_relay_deadline_ns(g->relay);
+		tick(g);
+		const struct perron_event *e = event_of(g, PERRON_EVENT_LINK_DOWN);
+		if (!e)
+			continue;
+		*evidence = e->evidence;
+		return g->now_ns - from_ns;
+	}
+	fail_msg("no verdict");
+	return 0;
+}
+
+/* With pull each beat asks, and an ask is answered at once, by a beat that does not ask. */
+static void a_beat_that_asks_is_answered_at_once(void **state)
+{
+	struct perron_relay_config cfg = config();
+	struct perron_header header;
+	struct perron_evidence evidence;
+
+	(void)state;
+	cfg.detector.kind = PERRON_DETECTOR_PULL;
+	struct rig *g = rig_make(&cfg);
+	link_up(g, UP);
+	header = header_from(g, UP, PERRON_TYPE_BEAT);
+	header.flags = PERRON_FLAG_RETRY;
+	header.length = PERRON_BEAT_SIZE;
+	give(g, &header, (uint8_t[PERRON_BEAT_SIZE]){0});
+	assert_true(perron_relay_deadline_ns(g->relay) <= g->now_ns);
+	tick(g);
+	assert_int_equal(sent_of(g, PERRON_TYPE_BEAT, UP, &header, NULL), 1);
+	assert_int_equal(header.flags, 0);
+	beat_from(g, UP, header.link_sequence);
+	g->now_ns += cfg.detector.interval_ns;
+	tick(g);
+	assert_int_equal(sent_of(g, PERRON_TYPE_BEAT, UP, &header, NULL), 1);
+	assert_int_equal(header.flags, PERRON_FLAG_RETRY);
+	assert_int_equal(verdict_await(g, &evidence), cfg.detector.timeout_ns_max + 1);
+	assert_int_equal(evidence.cause, PERRON_EVIDENCE_NO_ANSWER);
+	rig_free(g);
+}
+
+static void a_link_may_have_a_detector_of_its_own(void **state)
+{
+	struct perron_relay_config cfg = config();
+	const struct perron_detector_override own = {
+		.peer = UP,
+		.config = {.kind = PERRON_DETECTOR_PULL,
+			   .interval_ns = 2 * MS,
+			   .timeout_ns_min = 4 * MS,
+			   .timeout_ns_max = 20 * MS},
+	};
+	struct rig *g;
+
+	(void)state;
+	cfg.detector_overrides = &own;
+	cfg.detector_override_count = 1;
+	g = rig_make(&cfg);
+	link_up(g, UP);
+	link_up(g, DOWN);
+	assert_int_equal(detector_info(g, UP).config.kind, PERRON_DETECTOR_PULL);
+	assert_int_equal(detector_info(g, UP).config.timeout_ns_max, 20 * MS);
+	assert_int_equal(detector_info(g, DOWN).config.kind, PERRON_DETECTOR_PUSH);
+	assert_true(perron_relay_deadline_ns(g->relay) <= g->now_ns + 2 * MS);
+	rig_free(g);
+}
+
+static void a_sibling_that_lost_it_halves_the_time(void **state)
+{
+	struct perron_relay_config cfg = config();
+	struct rig *g = rig_make(&cfg);
+	struct perron_evidence evidence;
+
+	(void)state;
+	link_up(g, UP);
+	perron_relay_witness(g->relay, g->now_ns, DOWN); /* no link: nothing */
+	perron_relay_witness(g->relay, g->now_ns, UP);
+	assert_int_equal(verdict_await(g, &evidence), cfg.detector.timeout_ns_max / 2 + 1);
+	assert_int_equal(evidence.cause, PERRON_EVIDENCE_SIBLINGS);
+	perron_relay_witness(g->relay, g->now_ns, UP); /* called down already: nothing */
+	rig_free(g);
+}
+
+static int port_down(struct rig *g, uint32_t peer, bool only)
+{
+	return command(g, (struct order){.kind = PERRON_COMMAND_PORT_DOWN,
+					 .sequence = g->now_ns,
+					 .value = only,
+					 .party = {.id = peer}});
+}
+
+static void a_port_that_went_down_ends_its_links(void **state)
+{
+	struct perron_relay_config cfg = config();
+	struct rig *g = rig_make(&cfg);
+	struct perron_evidence evidence;
+
+	(void)state;
+	link_up(g, UP);
+	link_up(g, DOWN);
+	g->now_ns += MS;
+	assert_int_equal(port_down(g, 77, true), -ENOENT);
+	assert_int_equal(port_down(g, UP, true), 0);
+	assert_int_equal(event_of(g, PERRON_EVENT_LINK_DOWN)->party.id, UP);
+	assert_int_equal(event_of(g, PERRON_EVENT_LINK_DOWN)->evidence.cause,
+			 PERRON_EVIDENCE_PORT_DOWN);
+	assert_int_equal(link_info(g, UP).state, PERRON_LINK_DOWN);
+	assert_int_equal(link_info(g, DOWN).state, PERRON_LINK_UP);
+	/* All of them; there is another way, so each has an interval to be heard. */
+	assert_int_equal(port_down(g, 0, false), 0);
+	assert_null(event_of(g, PERRON_EVENT_LINK_DOWN));
+	assert_int_equal(verdict_await(g, &evidence), cfg.detector.interval_ns);
+	assert_int_equal(evidence.cause, PERRON_EVIDENCE_PORT_DOWN);
 	rig_free(g);
 }
 
@@ -1530,8 +1665,8 @@ static void a_retry_goes_to_those_who_lack_it_and_waits_longer_each_time(void **
 	uint64_t timeout_ns = cfg.retry_ns_min;
 
 	(void)state;
-	cfg.beat_interval_ns = 3000 * MS;
-	cfg.beat_timeout_ns = 9000 * MS;
+	cfg.detector.interval_ns = 3000 * MS;
+	cfg.detector.timeout_ns_min = cfg.detector.timeout_ns_max = 9000 * MS;
 	cfg.branch_keep_ns = 60000 * MS;
 	g = originating(&cfg);
 	branch_open(g, ALARM, CLIENT_A, 0);
@@ -1909,6 +2044,10 @@ int main(void)
 		cmocka_unit_test(a_silent_neighbour_is_called_down_once),
 		cmocka_unit_test(its_own_stall_is_excused),
 		cmocka_unit_test(work_left_over_is_no_stall),
+		cmocka_unit_test(a_beat_that_asks_is_answered_at_once),
+		cmocka_unit_test(a_link_may_have_a_detector_of_its_own),
+		cmocka_unit_test(a_sibling_that_lost_it_halves_the_time),
+		cmocka_unit_test(a_port_that_went_down_ends_its_links),
 		cmocka_unit_test(a_frame_goes_to_each_branch),
 		cmocka_unit_test(a_frame_goes_only_where_it_is_lacking),
 		cmocka_unit_test(a_branch_without_a_link_is_counted),

@@ -92,7 +92,12 @@ static void defaults_are_filled_in(void **state)
 	"  class: alarm\n"                                                                  \
 	"  device: /dev/ttyS0\n"                                                            \
 	"  speed: 4800\n"                                                                   \
-	"limits: {links: 32, ring: 256}\n"
+	"limits: {links: 32, ring: 256}\n"                                                  \
+	"detector:\n"                                                                       \
+	"  timeout_min: 4ms\n"                                                              \
+	"  links:\n"                                                                        \
+	"  - {peer: 9, kind: pull, interval: 5ms, timeout_max: 15ms}\n"                     \
+	"  - {peer: 2}\n"
 
 static void everything_is_read(void **state)
 {
@@ -131,6 +136,33 @@ static void everything_is_read(void **state)
 	assert_int_equal(d.limits.ring, 256);
 }
 
+/* A link follows the detector's own values, and those the overlay's. */
+static void detectors_follow_what_is_above(void **state)
+{
+	const struct perron_descriptor_link *all = &d.detector.all, *links = d.detector.links;
+
+	(void)state;
+	expect_good(FULL);
+	assert_int_equal(all->kind, PERRON_DESCRIPTOR_DETECTOR_ACCRUAL);
+	assert_int_equal(all->interval_ns, 1500000);
+	assert_int_equal(all->timeout_ns_min, 4000000);
+	assert_int_equal(all->timeout_ns_max, 5000000);
+	assert_int_equal(d.detector.link_count, 2);
+	assert_int_equal(links[0].peer, 9);
+	assert_int_equal(links[0].kind, PERRON_DESCRIPTOR_DETECTOR_PULL);
+	assert_int_equal(links[0].interval_ns, 5000000);
+	assert_int_equal(links[0].timeout_ns_min, 10000000);
+	assert_int_equal(links[0].timeout_ns_max, 15000000);
+	assert_int_equal(links[1].kind, PERRON_DESCRIPTOR_DETECTOR_ACCRUAL);
+	assert_int_equal(links[1].timeout_ns_min, 4000000);
+	assert_int_equal(links[1].timeout_ns_max, 5000000);
+	expect_good(HEAD PEERS);
+	assert_int_equal(all->interval_ns, 50000000);
+	assert_int_equal(all->timeout_ns_min, 125000000);
+	assert_int_equal(all->timeout_ns_max, 250000000);
+	assert_int_equal(d.detector.link_count, 0);
+}
+
 static void places_tell_set_from_default(void **state)
 {
 	(void)state;
@@ -161,7 +193,7 @@ static const struct bad bads[] = {
 				 "expected 'station' (did you mean it?)"},
     {HEAD PEERS "qqqqqqqqqqqq: {}\n",
      "s.yaml:9:1: unknown key 'qqqqqqqqqqqq' in the descriptor; expected one of overlay, "
-     "station, port, ports, peers, sensors, limits"},
+     "station, port, ports, peers, sensors, limits, detector"},
     {HEAD "  idel: spin\n" PEERS,
      "s.yaml:7:3: unknown key 'idel' in station; expected 'idle' (did you mean it?)"},
     {HEAD "  name: beta\n" PEERS, "s.yaml:7:3: 'name' is given twice; expected once"},
@@ -226,6 +258,26 @@ static const struct bad bads[] = {
      "0.1%"},
     {HEAD PEERS "limits: {ring: 1000}\n", "s.yaml:9:16: 'ring' is out of range: '1000'; "
 					  "expected a power of two from 64 to 65536"},
+    {HEAD PEERS "detector: {kind: guess}\n", "s.yaml:9:18: 'kind' is ill-typed: 'guess'; expected "
+					      "one of auto|accrual|push|pull"},
+    {HEAD PEERS "detector: {interval: 999us}\n",
+     "s.yaml:9:22: 'interval' is out of range: '999us'; expected a duration from 1ms to 10s, or "
+     "auto"},
+    {HEAD PEERS "detector: {interval: 20ms, timeout_min: 39ms}\n",
+     "s.yaml:9:41: 'timeout_min' is 39ms with an 'interval' of 20ms; expected at least twice the "
+     "interval"},
+    {HEAD PEERS "detector: {timeout_max: 110ms, timeout_min: 120ms}\n",
+     "s.yaml:9:25: 'timeout_max' is 110ms with a 'timeout_min' of 120ms; expected at least as "
+     "long"},
+    {HEAD PEERS "detector: {timeout_max: 3s}\n",
+     "s.yaml:9:25: 'timeout_max' is 3s with a 'lease' of 2s; expected at most as long"},
+    {HEAD PEERS "detector: {links: [{kind: pull}]}\n",
+     "s.yaml:9:20: 'peer' is missing in an entry of links; expected the id of the peer at the "
+     "other end"},
+    {HEAD PEERS "detector: {links: [{peer: 2}, {peer: 2}]}\n",
+     "s.yaml:9:38: the link with peer 2 is given twice; expected once"},
+    {HEAD PEERS "detector:\n  links:\n  - {peer: 2, interval: 1s}\n",
+     "s.yaml:11:25: 'timeout_max' is 250ms with a 'timeout_min' of 2s; expected at least as long"},
     {"overlay: {portal: [{peer: 2, address: 10.0.0.2}]}\n"
      "station: {name: a, address: 10.0.0.1/24}\n" PEERS,
      "s.yaml:1:1: 'port' is missing; expected a port, since peer 2 of the portal is on "
@@ -398,6 +450,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(defaults_are_filled_in),
 	    cmocka_unit_test(everything_is_read),
+	    cmocka_unit_test(detectors_follow_what_is_above),
 	    cmocka_unit_test(places_tell_set_from_default),
 	    cmocka_unit_test(each_error_has_its_place),
 	    cmocka_unit_test(drivers_options_are_checked),

@@ -42,6 +42,15 @@ static uint32_t end_of(uint32_t first, uint32_t max, uint32_t total)
 	return total - first < max ? total : first + max;
 }
 
+static const struct perron_snapshot_verdict fake_verdict = {
+    .neighbour = 101,
+    .cause = "silence",
+    .age_ns = 1000000000,
+    .silence_ns = 251000000,
+    .expected_ns = 250000000,
+    .own_gap_ns = 80000,
+};
+
 static uint32_t peers(void *context, uint32_t first, uint32_t max, struct perron_snapshot_peer *out,
 		      uint32_t *total)
 {
@@ -61,6 +70,8 @@ static uint32_t peers(void *context, uint32_t first, uint32_t max, struct perron
 		    .join_count = 1,
 		    .joined_after_ns = i ? PERRON_SNAPSHOT_NEVER : 120000000,
 		    .state_age_ns = 5000000000,
+		    .verdict_count = i ? 1 : 0,
+		    .verdicts = {fake_verdict},
 		};
 		if (!i)
 			snprintf(out[0].position, sizeof(out[0].position), "0#0");
@@ -91,10 +102,12 @@ static uint32_t links(void *context, uint32_t first, uint32_t max, struct perron
 		    .lost = 3,
 		    .verdicts = i ? 1 : 0,
 		    .spared = 2,
-		    .verdict_age_ns = i ? 1000000000 : 0,
-		    .verdict_silence_ns = i ? 251000000 : 0,
-		    .verdict_expected_ns = i ? 250000000 : 0,
-		    .verdict_own_gap_ns = i ? 80000 : 0,
+		    .detector = "accrual",
+		    .interval_ns = 50000000,
+		    .timeout_ns_min = 125000000,
+		    .timeout_ns_max = 250000000,
+		    .suspicion = 4,
+		    .verdict = fake_verdict,
 		};
 	}
 	return end - first;
