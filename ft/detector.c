@@ -264,11 +264,12 @@ static enum perron_evidence_cause silence_cause(const struct perron_detector *d,
 						   : PERRON_EVIDENCE_SILENCE;
 }
 
-/* Of a wait for acknowledgements: one-way if it was heard all the same. */
-static enum perron_evidence_cause answer_cause(const struct perron_detector *d)
+/* Of a wait for acknowledgements: one-way if it is heard all the same. */
+static enum perron_evidence_cause answer_cause(const struct perron_detector *d, uint64_t now_ns)
 {
-	return d->silence.since_ns > d->answer.since_ns ? PERRON_EVIDENCE_ONE_WAY
-							: PERRON_EVIDENCE_NO_ANSWER;
+	return since(now_ns, d->silence.since_ns) <= 2 * d->cfg.interval_ns
+		       ? PERRON_EVIDENCE_ONE_WAY
+		       : PERRON_EVIDENCE_NO_ANSWER;
 }
 
 bool perron_detector_judge(struct perron_detector *d, uint64_t now_ns,
@@ -283,13 +284,14 @@ bool perron_detector_judge(struct perron_detector *d, uint64_t now_ns,
 	} else if (is_silent(d, now_ns)) {
 		cause = silence_cause(d, now_ns);
 	} else if (is_unheard(d, now_ns)) {
-		cause = answer_cause(d);
+		cause = answer_cause(d, now_ns);
 		is_unheard_only = true;
 	} else {
 		spared_look(d, now_ns);
 		return false;
 	}
 	*evidence = (struct perron_evidence){
+		.at_ns = now_ns,
 		.last_heard_ns = since(now_ns, d->silence.since_ns),
 		.expected_ns = is_unheard_only ? answer_allowed_ns(d) : silence_allowed_ns(d),
 		.own_gap_ns = is_unheard_only ? d->answer.gap_ns_max : d->silence.gap_ns_max,

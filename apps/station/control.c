@@ -86,7 +86,7 @@ static struct station_suspect *suspect_of(struct perron_station *s, uint32_t pee
 		at = &s->suspects[s->suspect_count++];
 	else
 		for (uint32_t i = 1; i < STATION_SUSPECT_MAX; i++)
-			if (s->suspects[i].last.at_ns < at->last.at_ns)
+			if (s->suspects[i].last.evidence.at_ns < at->last.evidence.at_ns)
 				at = &s->suspects[i];
 	*at = fresh;
 	return at;
@@ -100,7 +100,7 @@ static void verdict_keep(struct perron_station *s, uint32_t peer_index,
 
 	suspect->count++;
 	suspect->last = (struct station_verdict){
-	    .neighbour = event->party.id, .at_ns = s->now_ns, .evidence = event->evidence};
+	    .neighbour = event->party.id, .evidence = event->evidence};
 	peer->verdicts[peer->verdict_count++ % PERRON_SNAPSHOT_VERDICT_MAX] = suspect->last;
 }
 
@@ -118,6 +118,7 @@ static void link_down(struct perron_station *s, uint32_t peer_index,
 	    (double)evidence->expected_ns / 1e6, (double)evidence->own_gap_ns / 1e6);
 	json_t *body = party_body(peer, event);
 	json_object_set_new(body, "cause", json_string(cause));
+	json_object_set_new(body, "at_ns", json_integer((json_int_t)evidence->at_ns));
 	json_object_set_new(body, "silence_ns", json_integer((json_int_t)evidence->last_heard_ns));
 	json_object_set_new(body, "expected_ns", json_integer((json_int_t)evidence->expected_ns));
 	json_object_set_new(body, "own_gap_ns", json_integer((json_int_t)evidence->own_gap_ns));

@@ -39,7 +39,6 @@
 /* A verdict on a neighbour, kept for people. */
 struct station_verdict {
 	uint32_t neighbour;
-	uint64_t at_ns;
 	struct perron_evidence evidence;
 };
 

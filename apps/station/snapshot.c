@@ -94,7 +94,7 @@ static struct perron_snapshot_verdict verdict_row(const struct perron_station *s
 	return (struct perron_snapshot_verdict){
 	    .neighbour = verdict->neighbour,
 	    .cause = perron_evidence_cause_name(verdict->evidence.cause),
-	    .age_ns = age_ns(s, verdict->at_ns),
+	    .age_ns = age_ns(s, verdict->evidence.at_ns),
 	    .silence_ns = verdict->evidence.last_heard_ns,
 	    .expected_ns = verdict->evidence.expected_ns,
 	    .own_gap_ns = verdict->evidence.own_gap_ns,

@@ -79,8 +79,8 @@ enum perron_event_kind {
 /* What a verdict rests on (ft/detector.h). */
 #define PERRON_EVIDENCE_CAUSES(X)                                                                  \
 	X(SILENCE, "silence")     /* nothing was heard for longer than is allowed */              \
-	X(NO_ANSWER, "no-answer") /* it was asked, and did not answer */                          \
-	X(ONE_WAY, "one-way")     /* it was heard, but heard nothing of ours */                   \
+	X(NO_ANSWER, "no-answer") /* it neither answered nor acknowledged, and is not heard */    \
+	X(ONE_WAY, "one-way")     /* it is heard, but hears nothing of ours */                    \
 	X(SIBLINGS, "siblings")   /* silence, and a sibling had lost it, too */                   \
 	X(PORT_DOWN, "port-down") /* the port that leads to it went down */
 
@@ -93,6 +93,7 @@ enum perron_evidence_cause {
 
 /* Why a link was declared down: all times are the judging relay's own. */
 struct perron_evidence {
+	uint64_t at_ns;         /* when the verdict fell */
 	uint64_t last_heard_ns; /* before the verdict */
 	uint64_t expected_ns;   /* the most silence that was allowed */
 	uint64_t own_gap_ns;    /* the judge's own longest turn gap in that time */

@@ -97,6 +97,7 @@ static void push_calls_down_after_the_timeout(void **state)
 
 	(void)state;
 	assert_int_equal(allowed(&d, now_ns), TIMEOUT);
+	assert_int_equal(evidence.at_ns, now_ns + TIMEOUT + 1);
 	assert_int_equal(evidence.last_heard_ns, TIMEOUT + 1);
 	assert_int_equal(evidence.expected_ns, TIMEOUT);
 	assert_int_equal(evidence.cause, PERRON_EVIDENCE_SILENCE);
