@@ -144,6 +144,19 @@ static int check_detector(const struct check *check)
 	return rc;
 }
 
+static int check_group(const struct check *check)
+{
+	const struct perron_descriptor_group *group = &check->d->group;
+	char is[32], than[32];
+
+	if (group->attempt_ns > group->resend_ns)
+		return 0;
+	duration(group->attempt_ns, is, sizeof(is));
+	duration(group->resend_ns, than, sizeof(than));
+	return fail(check, either(&group->places, "group", "attempt", "resend"),
+		    "'attempt' is %s with a 'resend' of %s; expected longer", is, than);
+}
+
 static bool peer_is_here(const struct perron_descriptor *d, uint32_t id)
 {
 	for (uint32_t i = 0; i < d->peer_count; i++) {
@@ -307,6 +320,8 @@ int perron_schema_check(const struct perron_descriptor *descriptor, char *error,
 
 	if (!rc)
 		rc = check_detector(&check);
+	if (!rc)
+		rc = check_group(&check);
 	if (!rc)
 		rc = check_station(&check);
 	if (!rc)

@@ -191,6 +191,19 @@ struct perron_descriptor_limits {
 	struct perron_descriptor_places places;
 };
 
+/* Group communication in cells (ft/group.h has what each is). */
+struct perron_descriptor_group {
+	uint32_t window;  /* a power of two, 8 to 1024 */
+	uint32_t pending; /* a power of two, 4 to 1024 */
+	uint32_t groups;  /* light-weight ones */
+	uint64_t resend_ns;
+	uint64_t attempt_ns; /* above resend_ns */
+	uint64_t hello_ns;
+	uint64_t exclude_ns;
+	uint64_t acknowledge_ns;
+	struct perron_descriptor_places places;
+};
+
 struct perron_descriptor {
 	char file[PERRON_DESCRIPTOR_FILE_SIZE];
 	struct perron_descriptor_overlay overlay;
@@ -203,6 +216,7 @@ struct perron_descriptor {
 	uint32_t sensor_count;
 	struct perron_descriptor_sensor sensors[PERRON_DESCRIPTOR_SENSOR_MAX];
 	struct perron_descriptor_limits limits;
+	struct perron_descriptor_group group;
 };
 
 /*

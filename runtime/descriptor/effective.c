@@ -181,4 +181,7 @@ void perron_descriptor_print_effective(const struct perron_descriptor *descripto
 	fprintf(out, "limits:\n");
 	print_section(&printer, "  ", "  ", perron_schema_limits, &descriptor->limits,
 		      &descriptor->limits.places);
+	fprintf(out, "group:\n");
+	print_section(&printer, "  ", "  ", perron_schema_group, &descriptor->group,
+		      &descriptor->group.places);
 }

@@ -480,6 +480,15 @@ static void detector_resolve(struct perron_descriptor *d)
 		link_resolve(&d->detector.links[i], &d->detector.all);
 }
 
+int perron_schema_read_group(struct perron_yaml *yaml, yaml_node_t *node, void *field)
+{
+	struct perron_descriptor_group *group = field;
+
+	return read_section(
+	    yaml, node,
+	    &(struct section){"group", perron_schema_group, group, &group->places, NULL});
+}
+
 static int read_root(struct perron_yaml *yaml)
 {
 	const yaml_node_t *root = yaml_document_get_root_node(yaml->document);
@@ -491,6 +500,7 @@ static int read_root(struct perron_yaml *yaml)
 			    "the file is empty; expected overlay, station and peers");
 	set_defaults(perron_schema_limits, &yaml->out->limits);
 	set_defaults(perron_schema_detector, &yaml->out->detector);
+	set_defaults(perron_schema_group, &yaml->out->group);
 	rc = read_section(
 	    yaml, root,
 	    &(struct section){"the descriptor", perron_schema_root, yaml->out, &places, NULL});

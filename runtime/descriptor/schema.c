@@ -213,17 +213,32 @@ static void print_lcores(const void *field, char *out, size_t out_size)
 	snprintf(out + at, out_size - at, "]");
 }
 
-static int parse_power_of_two(const char *text, void *field)
+static int parse_power_of_two(const char *text, int64_t min, int64_t max, void *field)
 {
 	int64_t number;
-	int rc = parse_bounded(text, 65536, &number);
+	int rc = parse_bounded(text, max, &number);
 
 	if (rc)
 		return rc;
-	if (number < 64 || number & (number - 1))
+	if (number < min || number & (number - 1))
 		return -ERANGE;
 	*(uint32_t *)field = (uint32_t)number;
 	return 0;
+}
+
+static int parse_ring(const char *text, void *field)
+{
+	return parse_power_of_two(text, 64, 65536, field);
+}
+
+static int parse_window(const char *text, void *field)
+{
+	return parse_power_of_two(text, 8, 1024, field);
+}
+
+static int parse_pending(const char *text, void *field)
+{
+	return parse_power_of_two(text, 4, 1024, field);
 }
 
 static void print_number(const void *field, char *out, size_t out_size)
@@ -420,7 +435,23 @@ const struct perron_schema_key perron_schema_limits[] = {
 	{{"sensors", INTEGER, "1024", "", .min = 1, .max = 65536}, LIMITS(sensors)},
 	{{"buffers", INTEGER, "8192", "", .min = 512, .max = 1 << 22}, LIMITS(buffers)},
 	{{"ring", TEXT, "1024", "a power of two from 64 to 65536"}, LIMITS(ring),
-	 .parse = parse_power_of_two, .print = print_number},
+	 .parse = parse_ring, .print = print_number},
+	{{NULL}},
+};
+
+/* The defaults are perron_group_config_default's; a test compares. */
+#define GROUP(member) FIELD(perron_descriptor_group, member)
+const struct perron_schema_key perron_schema_group[] = {
+	{{"window", TEXT, "64", "a power of two from 8 to 1024"}, GROUP(window),
+	 .parse = parse_window, .print = print_number},
+	{{"pending", TEXT, "64", "a power of two from 4 to 1024"}, GROUP(pending),
+	 .parse = parse_pending, .print = print_number},
+	{{"groups", INTEGER, "64", "", .min = 1, .max = 256}, GROUP(groups)},
+	{{"resend", DURATION, "3ms", "", .min = 100000, .max = S}, GROUP(resend_ns)},
+	{{"attempt", DURATION, "20ms", "", .min = MS, .max = 10ll * S}, GROUP(attempt_ns)},
+	{{"hello", DURATION, "100ms", "", .min = MS, .max = 10ll * S}, GROUP(hello_ns)},
+	{{"exclude", DURATION, "500ms", "", .min = MS, .max = 60ll * S}, GROUP(exclude_ns)},
+	{{"acknowledge", DURATION, "1ms", "", .min = 1000, .max = S}, GROUP(acknowledge_ns)},
 	{{NULL}},
 };
 
@@ -467,6 +498,7 @@ const struct perron_schema_key perron_schema_root[] = {
 	{{"limits", TEXT, "", "a mapping"}, ROOT(limits), .nested = perron_schema_read_limits},
 	{{"detector", TEXT, "", "a mapping of kind, interval, timeout_min, timeout_max, links"},
 	 ROOT(detector), .nested = perron_schema_read_detector},
+	{{"group", TEXT, "", "a mapping"}, ROOT(group), .nested = perron_schema_read_group},
 	{{NULL}},
 };
 /* clang-format on */
@@ -482,6 +514,7 @@ const struct perron_schema_key *perron_schema_section(const char *name)
 	    {"impair", perron_schema_impair},	{"peers", perron_schema_peer},
 	    {"sensors", perron_schema_sensor},	{"limits", perron_schema_limits},
 	    {"detector", perron_schema_detector}, {"links", perron_schema_link},
+	    {"group", perron_schema_group},
 	};
 
 	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {

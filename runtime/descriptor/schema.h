@@ -38,6 +38,7 @@ extern const struct perron_schema_key perron_schema_sensor[];
 extern const struct perron_schema_key perron_schema_limits[];
 extern const struct perron_schema_key perron_schema_detector[];
 extern const struct perron_schema_key perron_schema_link[];
+extern const struct perron_schema_key perron_schema_group[];
 
 /* The table of a section, by its name in the file. */
 const struct perron_schema_key *perron_schema_section(const char *name);
@@ -54,6 +55,7 @@ int perron_schema_read_sensors(struct perron_yaml *yaml, yaml_node_t *node, void
 int perron_schema_read_limits(struct perron_yaml *yaml, yaml_node_t *node, void *field);
 int perron_schema_read_detector(struct perron_yaml *yaml, yaml_node_t *node, void *field);
 int perron_schema_read_links(struct perron_yaml *yaml, yaml_node_t *node, void *field);
+int perron_schema_read_group(struct perron_yaml *yaml, yaml_node_t *node, void *field);
 
 /* Reads and writes a number of 1, 2, 4 or 8 bytes. */
 void perron_schema_store(void *field, size_t size, int64_t number);

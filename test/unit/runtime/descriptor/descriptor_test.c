@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ft/group.h"
 #include "runtime/base/frame.h"
 #include "runtime/descriptor/descriptor.h"
 #include "test/unit/support.h"
@@ -98,6 +99,8 @@ static void defaults_are_filled_in(void **state)
 	"  links:\n"                                                                        \
 	"  - {peer: 9, kind: pull, interval: 5ms, timeout_max: 15ms}\n"                     \
 	"  - {peer: 2}\n"
+	"group: {window: 128, pending: 16, groups: 8, resend: 1.5ms, attempt: 9ms,\n"        \
+	"        hello: 50ms, exclude: 2s, acknowledge: 200us}\n"
 
 static void everything_is_read(void **state)
 {
@@ -134,6 +137,32 @@ static void everything_is_read(void **state)
 	assert_int_equal(d.limits.links, 32);
 	assert_int_equal(d.limits.streams, 256);
 	assert_int_equal(d.limits.ring, 256);
+	assert_int_equal(d.group.window, 128);
+	assert_int_equal(d.group.pending, 16);
+	assert_int_equal(d.group.groups, 8);
+	assert_int_equal(d.group.resend_ns, 1500000);
+	assert_int_equal(d.group.attempt_ns, 9000000);
+	assert_int_equal(d.group.hello_ns, 50000000);
+	assert_int_equal(d.group.exclude_ns, 2000000000);
+	assert_int_equal(d.group.acknowledge_ns, 200000);
+}
+
+/* This room may not include ft: its table repeats what stands there. */
+static void group_defaults_are_the_groups_own(void **state)
+{
+	struct perron_group_config cfg;
+
+	(void)state;
+	perron_group_config_default(&cfg);
+	expect_good(HEAD PEERS);
+	assert_int_equal(d.group.window, cfg.window);
+	assert_int_equal(d.group.pending, cfg.pending_count);
+	assert_int_equal(d.group.groups, cfg.light_count_max);
+	assert_int_equal(d.group.resend_ns, cfg.resend_ns);
+	assert_int_equal(d.group.attempt_ns, cfg.attempt_ns);
+	assert_int_equal(d.group.hello_ns, cfg.hello_ns);
+	assert_int_equal(d.group.exclude_ns, cfg.exclude_ns);
+	assert_int_equal(d.group.acknowledge_ns, cfg.acknowledge_ns);
 }
 
 /* A link follows the detector's own values, and those the overlay's. */
@@ -193,7 +222,7 @@ static const struct bad bads[] = {
 				 "expected 'station' (did you mean it?)"},
     {HEAD PEERS "qqqqqqqqqqqq: {}\n",
      "s.yaml:9:1: unknown key 'qqqqqqqqqqqq' in the descriptor; expected one of overlay, "
-     "station, port, ports, peers, sensors, limits, detector"},
+     "station, port, ports, peers, sensors, limits, detector, group"},
     {HEAD "  idel: spin\n" PEERS,
      "s.yaml:7:3: unknown key 'idel' in station; expected 'idle' (did you mean it?)"},
     {HEAD "  name: beta\n" PEERS, "s.yaml:7:3: 'name' is given twice; expected once"},
@@ -278,6 +307,14 @@ static const struct bad bads[] = {
      "s.yaml:9:38: the link with peer 2 is given twice; expected once"},
     {HEAD PEERS "detector:\n  links:\n  - {peer: 2, interval: 1s}\n",
      "s.yaml:11:25: 'timeout_max' is 250ms with a 'timeout_min' of 2s; expected at least as long"},
+    {HEAD PEERS "group: {window: 48}\n", "s.yaml:9:17: 'window' is out of range: '48'; "
+					 "expected a power of two from 8 to 1024"},
+    {HEAD PEERS "group: {pending: 2}\n", "s.yaml:9:18: 'pending' is out of range: '2'; "
+					 "expected a power of two from 4 to 1024"},
+    {HEAD PEERS "group: {attempt: 2ms}\n", "s.yaml:9:18: 'attempt' is 2ms with a 'resend' of 3ms; "
+					   "expected longer"},
+    {HEAD PEERS "group: {resend: 30ms}\n",
+     "s.yaml:9:17: 'attempt' is 20ms with a 'resend' of 30ms; expected longer"},
     {"overlay: {portal: [{peer: 2, address: 10.0.0.2}]}\n"
      "station: {name: a, address: 10.0.0.1/24}\n" PEERS,
      "s.yaml:1:1: 'port' is missing; expected a port, since peer 2 of the portal is on "
@@ -451,6 +488,7 @@ int main(void)
 	    cmocka_unit_test(defaults_are_filled_in),
 	    cmocka_unit_test(everything_is_read),
 	    cmocka_unit_test(detectors_follow_what_is_above),
+	    cmocka_unit_test(group_defaults_are_the_groups_own),
 	    cmocka_unit_test(places_tell_set_from_default),
 	    cmocka_unit_test(each_error_has_its_place),
 	    cmocka_unit_test(drivers_options_are_checked),
