@@ -325,6 +325,92 @@ static json_t *tree_row(const struct perron_snapshot_source *source,
 }
 LIST_HANDLER(tree)
 
+static json_t *members_of(const struct perron_snapshot_view *view)
+{
+	json_t *list = json_array();
+
+	PERRON_ASSERT(view->member_count <= PERRON_SNAPSHOT_MEMBER_MAX);
+	for (uint32_t i = 0; i < view->member_count; i++) {
+		const struct perron_snapshot_member *m = &view->members[i];
+		json_array_append_new(list,
+				      json_pack("{s:I,s:I,s:I,s:I}", "peer", (json_int_t)m->peer,
+						"slot", (json_int_t)m->slot, "incarnation",
+						(json_int_t)m->incarnation, "life",
+						(json_int_t)m->life));
+	}
+	return list;
+}
+
+static void set_view(json_t *o, const struct perron_snapshot_view *view)
+{
+	bool any = view->member_count > 0;
+
+	set(o, "cell", *view->cell ? text(view->cell) : json_null());
+	set(o, "view", any ? number(view->number) : json_null());
+	set(o, "leader", any ? number(view->leader) : json_null());
+	set(o, "leader_incarnation", any ? number(view->leader_incarnation) : json_null());
+	set(o, "coordinator", any ? number(view->members[0].peer) : json_null());
+	set(o, "members", members_of(view));
+}
+
+#define ROW_group struct perron_snapshot_group
+static json_t *group_row(const struct perron_snapshot_source *source,
+			 const struct perron_snapshot_group *row)
+{
+	json_t *o = json_object();
+
+	(void)source;
+	set(o, "peer", number(row->peer));
+	set(o, "state", text(row->state));
+	set_view(o, &row->view);
+	set(o, "at_ns", row->view_at_ns ? number(row->view_at_ns) : json_null());
+	set(o, "pending", number(row->pending));
+	set(o, "unstable", number(row->unstable));
+	set(o, "views", number(row->views));
+	set(o, "attempts", number(row->attempts));
+	set(o, "shunned", number(row->shunned));
+	set(o, "sent", number(row->sent));
+	set(o, "delivered", number(row->delivered));
+	set(o, "packets", number(row->packets));
+	set(o, "retransmitted", number(row->retransmitted));
+	set(o, "discarded", number(row->discarded));
+	set(o, "would_block", number(row->would_block));
+	return o;
+}
+LIST_HANDLER(group)
+
+json_t *perron_report_history(const struct perron_snapshot_history *row)
+{
+	json_t *o = json_object();
+
+	set(o, "at_ns", number(row->at_ns));
+	set(o, "heard_ns", number(row->heard_ns));
+	set(o, "peer", number(row->peer));
+	if (!row->neighbour) {
+		set_view(o, &row->view);
+		return o;
+	}
+	set(o, "cell", row->member ? text(row->view.cell) : json_null());
+	set(o, "neighbour", number(row->neighbour));
+	set(o, "silence_ns", number(row->silence_ns));
+	set(o, "expected_ns", number(row->expected_ns));
+	set(o, "own_gap_ns", number(row->own_gap_ns));
+	set(o, "one_way", json_boolean(row->one_way));
+	return o;
+}
+
+#define ROW_history struct perron_snapshot_history
+static json_t *history_row(const struct perron_snapshot_source *source,
+			   const struct perron_snapshot_history *row)
+{
+	json_t *o = perron_report_history(row);
+
+	(void)source;
+	set(o, "event", text(row->kind));
+	return o;
+}
+LIST_HANDLER(history)
+
 /* How many peers here have joined. */
 static uint32_t count_joined(const struct perron_snapshot_source *source, uint32_t *total)
 {
@@ -425,5 +511,7 @@ const struct perron_request perron_report_requests[] = {
     {"sensors", "sensors here", list_sensors},
     {"cores", "turns, gaps and load of each core", list_cores},
     {"drops", "dropped frames by cause, peer and stream", list_drops},
+    {"group", "what peers here are in their cells' groups", list_group},
+    {"history", "the last views of their cells, and verdicts on neighbours", list_history},
     {NULL, NULL, NULL},
 };

@@ -6,6 +6,8 @@
  *	tree      peers of the overlay with their positions
  *	peers     peers here, each with its links and the evidence of their verdicts
  *	streams, sensors, cores, drops
+ *	group     what each peer here is in its cell's group
+ *	history   views and verdicts, the last ones; the events `view`, `transitional`, `link-down`
  *
  * Lists take `first` and `count` (at most PERRON_REPORT_ROW_MAX) and answer
  * {"NAME": [...], "total": N, "next": M}, with `next` only where rows are left.
@@ -22,5 +24,8 @@
 
 /* Ends with a NULL name. */
 extern const struct perron_request perron_report_requests[];
+
+/* A row of `history` as an event's body. */
+json_t *perron_report_history(const struct perron_snapshot_history *row);
 
 #endif

@@ -173,6 +173,64 @@ struct perron_snapshot_node {
 	uint32_t sensor_count;
 };
 
+#define PERRON_SNAPSHOT_MEMBER_MAX 16
+
+struct perron_snapshot_member {
+	uint32_t peer;
+	uint32_t incarnation;
+	uint32_t life;
+	uint32_t slot;
+};
+
+/* A view of a cell, printed NUMBER@LEADER. */
+struct perron_snapshot_view {
+	char cell[PERRON_SNAPSHOT_POSITION_SIZE]; /* 0.1 */
+	uint32_t number;			  /* 0: none */
+	uint32_t leader;			  /* peer that led the change */
+	uint32_t leader_incarnation;
+	uint32_t member_count;
+	struct perron_snapshot_member members[PERRON_SNAPSHOT_MEMBER_MAX]; /* the first coordinates */
+};
+
+/* What a peer here is in its cell's group. */
+struct perron_snapshot_group {
+	uint32_t peer;
+	const char *state;		  /* of ft/group */
+	struct perron_snapshot_view view; /* the regular one */
+	uint64_t view_at_ns;		  /* CLOCK_MONOTONIC, as in the history; 0: none */
+	uint32_t pending;		  /* packets waiting to be sent */
+	uint32_t unstable;		  /* own packets that some member may lack */
+	/* ft/group.h, struct perron_group_counters */
+	uint64_t views;
+	uint64_t attempts;
+	uint64_t shunned;
+	uint64_t sent;
+	uint64_t delivered;
+	uint64_t packets;
+	uint64_t retransmitted;
+	uint64_t discarded;
+	uint64_t would_block;
+};
+
+/*
+ * Something that happened in a cell. Its times are points of CLOCK_MONOTONIC, which all processes
+ * of a machine share: so tools compare what several stations of one machine saw.
+ */
+struct perron_snapshot_history {
+	const char *kind; /* view, transitional, link-down */
+	uint32_t peer;	  /* here */
+	uint64_t at_ns;	  /* installed by the lcore; of a verdict: heard by housekeeping */
+	uint64_t heard_ns;
+	struct perron_snapshot_view view; /* of a verdict: the one in force */
+	/* The verdict. */
+	uint32_t neighbour;
+	bool member; /* of the view in force */
+	bool one_way;
+	uint64_t silence_ns;
+	uint64_t expected_ns;
+	uint64_t own_gap_ns;
+};
+
 /*
  * How report.c asks. Each function writes rows from index `first` on, at most `max`, in an order
  * that does not change between two calls, returns how many, and says in `total` how many there are.
@@ -195,6 +253,11 @@ struct perron_snapshot_source {
 			  struct perron_snapshot_drop *out, uint32_t *total);
 	uint32_t (*tree)(void *context, uint32_t first, uint32_t max,
 			 struct perron_snapshot_node *out, uint32_t *total);
+	uint32_t (*group)(void *context, uint32_t first, uint32_t max,
+			  struct perron_snapshot_group *out, uint32_t *total);
+	/* The last ones, oldest first. */
+	uint32_t (*history)(void *context, uint32_t first, uint32_t max,
+			    struct perron_snapshot_history *out, uint32_t *total);
 };
 
 #endif

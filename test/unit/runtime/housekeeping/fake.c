@@ -240,5 +240,104 @@ static uint32_t tree(void *context, uint32_t first, uint32_t max, struct perron_
 	return end - first;
 }
 
-const struct perron_snapshot_source fake_source = {NULL,    station, peers, links, streams,
-						   sensors, cores,   drops, tree};
+#define VIEW_OF_TWO                                                                             \
+	{                                                                                       \
+		.cell = "0", .number = 7, .leader = 2, .leader_incarnation = 9, .member_count = 2, \
+		.members = {{1, 7, 0, 1}, {2, 9, 3, 2}}                                         \
+	}
+
+static uint32_t group(void *context, uint32_t first, uint32_t max,
+		      struct perron_snapshot_group *out, uint32_t *total)
+{
+	static const struct perron_snapshot_group rows[] = {
+	    {.peer = 1,
+	     .state = "operational",
+	     .view = VIEW_OF_TWO,
+	     .view_at_ns = 1000000000,
+	     .pending = 1,
+	     .unstable = 2,
+	     .views = 3,
+	     .attempts = 4,
+	     .shunned = 5,
+	     .sent = 6,
+	     .delivered = 7,
+	     .packets = 8,
+	     .retransmitted = 9,
+	     .discarded = 10,
+	     .would_block = 11},
+	    {.peer = 2, .state = "operational", .view = VIEW_OF_TWO, .view_at_ns = 1000100000},
+	    {.peer = 3,
+	     .state = "gather",
+	     .view = {.cell = "0.1",
+		      .number = 1,
+		      .leader = 3,
+		      .leader_incarnation = 4,
+		      .member_count = 1,
+		      .members = {{3, 4, 0, 1}}},
+	     .view_at_ns = 1},
+	    {.peer = 4, .state = "none"},
+	};
+
+	(void)context;
+	*total = 4;
+	uint32_t end = end_of(first, max, *total);
+	if (end > first)
+		memcpy(out, rows + first, (end - first) * sizeof(*out));
+	return end - first;
+}
+
+static uint32_t history(void *context, uint32_t first, uint32_t max,
+			struct perron_snapshot_history *out, uint32_t *total)
+{
+	static const struct perron_snapshot_history rows[] = {
+	    {.kind = "link-down",
+	     .peer = 1,
+	     .at_ns = 900000000,
+	     .heard_ns = 900000000,
+	     .view = VIEW_OF_TWO,
+	     .neighbour = 2,
+	     .member = true,
+	     .silence_ns = 251000000,
+	     .expected_ns = 250000000,
+	     .own_gap_ns = 80000},
+	    {.kind = "transitional",
+	     .peer = 1,
+	     .at_ns = 999000000,
+	     .heard_ns = 999100000,
+	     .view = VIEW_OF_TWO},
+	    {.kind = "view",
+	     .peer = 1,
+	     .at_ns = 1000000000,
+	     .heard_ns = 1000200000,
+	     .view = VIEW_OF_TWO},
+	    {.kind = "link-down",
+	     .peer = 1,
+	     .at_ns = 2000000000,
+	     .heard_ns = 2000000000,
+	     .neighbour = 101,
+	     .one_way = true,
+	     .silence_ns = 251000000,
+	     .expected_ns = 250000000,
+	     .own_gap_ns = 80000},
+	};
+
+	(void)context;
+	*total = 4;
+	uint32_t end = end_of(first, max, *total);
+	if (end > first)
+		memcpy(out, rows + first, (end - first) * sizeof(*out));
+	return end - first;
+}
+
+const struct perron_snapshot_source fake_source = {
+    .station = station,
+    .peers = peers,
+    .links = links,
+    .streams = streams,
+    .sensors = sensors,
+    .cores = cores,
+    .drops = drops,
+    .tree = tree,
+    .group = group,
+    .history = history,
+};

@@ -143,6 +143,35 @@ static void a_line_may_come_in_parts(void **state)
 	close(fd);
 }
 
+static void groups_and_their_history_are_told(void **state)
+{
+	int fd = dial();
+
+	(void)state;
+	json_t *reply = ask(fd, "{\"command\":\"group\"}\n");
+	const json_t *row = json_array_get(json_object_get(reply, "group"), 0);
+	assert_string_equal(json_string_value(json_object_get(row, "cell")), "0");
+	assert_int_equal(json_integer_value(json_object_get(row, "view")), 7);
+	assert_int_equal(json_integer_value(json_object_get(row, "leader")), 2);
+	assert_int_equal(json_integer_value(json_object_get(row, "coordinator")), 1);
+	assert_int_equal(json_array_size(json_object_get(row, "members")), 2);
+	assert_int_equal(json_integer_value(json_object_get(row, "would_block")), 11);
+	row = json_array_get(json_object_get(reply, "group"), 3);
+	assert_true(json_is_null(json_object_get(row, "view")));
+	assert_true(json_is_null(json_object_get(row, "cell")));
+	json_decref(reply);
+	reply = ask(fd, "{\"command\":\"history\",\"first\":2}\n");
+	row = json_array_get(json_object_get(reply, "history"), 0);
+	assert_string_equal(json_string_value(json_object_get(row, "event")), "view");
+	assert_int_equal(json_integer_value(json_object_get(row, "at_ns")), 1000000000);
+	row = json_array_get(json_object_get(reply, "history"), 1);
+	assert_string_equal(json_string_value(json_object_get(row, "event")), "link-down");
+	assert_true(json_is_null(json_object_get(row, "cell")));
+	assert_true(json_is_true(json_object_get(row, "one_way")));
+	json_decref(reply);
+	close(fd);
+}
+
 static void who_shuts_down_is_still_answered(void **state)
 {
 	int fd = dial();
@@ -399,6 +428,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	    TEST(a_request_is_answered_in_one_line),
 	    TEST(a_line_may_come_in_parts),
+	    TEST(groups_and_their_history_are_told),
 	    TEST(who_shuts_down_is_still_answered),
 	    TEST(nonsense_is_told),
 	    TEST(an_oversize_line_ends_the_client),
