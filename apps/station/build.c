@@ -81,6 +81,21 @@ static void detectors_config(struct perron_station *s)
 		    .peer = d->links[i].peer, .config = detector_config(&d->links[i])};
 }
 
+void station_group_config(const struct perron_descriptor *d, struct perron_group_config *cfg)
+{
+	perron_group_config_default(cfg);
+	/* The portal's peers are at most as many as a cell's. */
+	cfg->member_count_max = d->overlay.cell_size;
+	cfg->window = d->group.window;
+	cfg->pending_count = d->group.pending;
+	cfg->light_count_max = d->group.groups;
+	cfg->resend_ns = d->group.resend_ns;
+	cfg->attempt_ns = d->group.attempt_ns;
+	cfg->hello_ns = d->group.hello_ns;
+	cfg->exclude_ns = d->group.exclude_ns;
+	cfg->acknowledge_ns = d->group.acknowledge_ns;
+}
+
 static void relay_config(const struct perron_station *s, uint32_t peer_index,
 			 struct perron_relay_config *cfg)
 {
@@ -104,6 +119,7 @@ static void relay_config(const struct perron_station *s, uint32_t peer_index,
 	/* Longer than housekeeping keeps one (overlay/p3_path.c: two leases). */
 	cfg->branch_keep_ns = 3 * d->overlay.lease_ns;
 	cfg->clock_offset_ns = (uint64_t)perron_clock_realtime_offset_ns();
+	station_group_config(d, &cfg->group);
 }
 
 static uint32_t portals_fill(const struct perron_descriptor_overlay *overlay,
@@ -228,6 +244,7 @@ static uint32_t objects_list(struct perron_station *s, struct object *out)
 	    {"rings of messages", perron_spsc_size(STATION_MESSAGE_RING_SIZE), lcores,
 	     &m->messages},
 	    {"relays", relay_size(s), d->peer_count, &m->relays},
+	    {"users of groups", rounded(sizeof(struct station_relay)), d->peer_count, &m->hosts},
 	    {"overlays", overlay_size(s), d->peer_count, &m->overlays},
 	    {"clients", client_size_max(s), s->config.client_count, &m->clients},
 	    {"views", perron_views_memory(sizeof(struct perron_places)), 1, &m->views},
@@ -588,12 +605,15 @@ static int peer_init(struct perron_station *s, struct perron_places *places, uin
 	peer->lcore = s->lcore_of_peer[index];
 	peer->relay = (void *)((uint8_t *)s->memory.relays + index * relay_size(s));
 	peer->overlay = (void *)((uint8_t *)s->memory.overlays + index * overlay_size(s));
+	peer->host = (void *)((uint8_t *)s->memory.hosts +
+			      index * rounded(sizeof(struct station_relay)));
 	peer->joined_after_ns = PERRON_SNAPSHOT_NEVER;
 	int ret = perron_relay_init(peer->relay, &cfg, s->now_ns);
 	if (ret)
 		return ret;
+	station_relay_init(peer->host, peer->relay, peer->id);
 	peer->machine = machine_add(s, places, peer->lcore, peer->id, &station_relay_ops,
-				    peer->relay, (struct station_machine){false, index});
+				    peer->host, (struct station_machine){false, index});
 	return 0;
 }
 

@@ -116,13 +116,7 @@ static void link_down(struct perron_station *s, uint32_t peer_index,
 	    s, "peer %u: link to %u is down (%s): silent for %.1f ms of at most %.1f, own gap %.1f",
 	    peer->id, event->party.id, cause, (double)evidence->last_heard_ns / 1e6,
 	    (double)evidence->expected_ns / 1e6, (double)evidence->own_gap_ns / 1e6);
-	json_t *body = party_body(peer, event);
-	json_object_set_new(body, "cause", json_string(cause));
-	json_object_set_new(body, "at_ns", json_integer((json_int_t)evidence->at_ns));
-	json_object_set_new(body, "silence_ns", json_integer((json_int_t)evidence->last_heard_ns));
-	json_object_set_new(body, "expected_ns", json_integer((json_int_t)evidence->expected_ns));
-	json_object_set_new(body, "own_gap_ns", json_integer((json_int_t)evidence->own_gap_ns));
-	station_publish(s, "link-down", body);
+	station_group_verdict(s, peer_index, event);
 }
 
 /* What people want to know of an event; the overlay decides for itself. */
@@ -149,8 +143,10 @@ static void event_tell(struct perron_station *s, uint32_t peer_index,
 		peer->client_lag++;
 		station_publish(s, "client-lag", party_body(peer, event));
 		break;
-	case PERRON_EVENT_NONE:
 	case PERRON_EVENT_VIEW:
+		station_group_view(s, peer_index, event);
+		break;
+	case PERRON_EVENT_NONE:
 	case PERRON_EVENT_CONTROL:
 	case PERRON_EVENT_BRANCH_READY:
 	case PERRON_EVENT_RESUME:

@@ -6,43 +6,87 @@
 
 #include "apps/station/private.h"
 
+/*
+ * A relay and the user of its group. The user sends in its own ticks alone: what the group
+ * indicates is applied after the machine was called, when nothing can be sent.
+ */
+
 static void relay_input(void *self, uint64_t now_ns, const struct perron_frame *in,
 			uint32_t in_count, struct perron_effects *out)
 {
-	perron_relay_input(self, now_ns, in, in_count, out);
+	const struct station_relay *r = self;
+
+	perron_relay_input(r->relay, now_ns, in, in_count, out);
+}
+
+static void load_command(struct group_load *load, uint64_t now_ns,
+			 const struct station_load_command *command)
+{
+	if (command->start)
+		group_load_start(load, now_ns, &command->config);
+	else
+		group_load_stop(load);
 }
 
 static int relay_command(void *self, uint64_t now_ns, const void *record, uint32_t size,
 			 struct perron_effects *out)
 {
+	struct station_relay *r = self;
 	const struct perron_command *command = record;
 
+	if (*(const uint8_t *)record == STATION_COMMAND_LOAD) {
+		PERRON_ASSERT(size == sizeof(struct station_load_command));
+		load_command(&r->load, now_ns, record);
+		return 0;
+	}
 	PERRON_ASSERT(size >= sizeof(*command));
 	PERRON_ASSERT(command->payload_size <= size - sizeof(*command));
-	return perron_relay_command(self, now_ns, command, out);
+	return perron_relay_command(r->relay, now_ns, command, out);
 }
 
 static bool relay_offer(void *self, uint64_t now_ns, uint32_t stream, uint64_t stamp_ns,
 			const struct perron_frame *frames, uint32_t count, bool traced,
 			struct perron_effects *out)
 {
-	return perron_relay_offer(self, now_ns, stream, stamp_ns, frames, count, traced, out) ==
+	const struct station_relay *r = self;
+
+	return perron_relay_offer(r->relay, now_ns, stream, stamp_ns, frames, count, traced, out) ==
 	       PERRON_OFFER_ACCEPTED;
 }
 
 static void relay_tick(void *self, uint64_t now_ns, struct perron_effects *out)
 {
-	perron_relay_tick(self, now_ns, out);
+	struct station_relay *r = self;
+
+	if (perron_relay_deadline_ns(r->relay) <= now_ns)
+		perron_relay_tick(r->relay, now_ns, out);
+	if (group_load_deadline_ns(&r->load) <= now_ns)
+		group_load_tick(&r->load, now_ns, out);
 }
 
 static uint64_t relay_deadline_ns(const void *self)
 {
-	return perron_relay_deadline_ns(self);
+	const struct station_relay *r = self;
+	uint64_t relay_ns = perron_relay_deadline_ns(r->relay);
+	uint64_t load_ns = group_load_deadline_ns(&r->load);
+
+	return load_ns < relay_ns ? load_ns : relay_ns;
 }
 
 static bool relay_carries(const void *self)
 {
-	return perron_relay_path_count(self) > 0;
+	const struct station_relay *r = self;
+
+	return perron_relay_path_count(r->relay) > 0;
+}
+
+static void relay_indicate(void *self, uint64_t now_ns, uint8_t kind, const void *record,
+			   uint32_t size)
+{
+	struct station_relay *r = self;
+
+	(void)size;
+	group_load_indicate(&r->load, now_ns, kind, record);
 }
 
 const struct perron_machine_ops station_relay_ops = {
@@ -52,7 +96,23 @@ const struct perron_machine_ops station_relay_ops = {
     .tick = relay_tick,
     .deadline_ns = relay_deadline_ns,
     .carries = relay_carries,
+    .indicate = relay_indicate,
 };
+
+static int load_send(void *context, uint64_t now_ns, enum perron_group_service service,
+		     const uint8_t *data, uint32_t size, struct perron_effects *out)
+{
+	return perron_group_send(context, now_ns, 0, service, data, size, out);
+}
+
+void station_relay_init(struct station_relay *r, struct perron_relay *relay, uint32_t peer)
+{
+	static const struct group_load_ops ops = {.send = load_send,
+						  .clock_ns = perron_clock_now_ns};
+
+	r->relay = relay;
+	group_load_init(&r->load, peer, &ops, perron_relay_group(relay));
+}
 
 static void client_input(void *self, uint64_t now_ns, const struct perron_frame *in,
 			 uint32_t in_count, struct perron_effects *out)

@@ -7,6 +7,8 @@
  *	hosts.c     relays and clients as a lcore's machines
  *	control.c   housekeeping's machines: overlays, their commands and events
  *	ports.c     what ports need, and what their links' going down means
+ *	group.c     views of cells and verdicts, kept and told; runs of the load
+ *	group_load.c  a load on a peer's group, for measuring
  *	snapshot.c  what people may see
  *	station.c   the life of a station
  *
@@ -15,6 +17,7 @@
 #ifndef PERRON_APPS_STATION_PRIVATE_H
 #define PERRON_APPS_STATION_PRIVATE_H
 
+#include "apps/station/group_load.h"
 #include "apps/station/station.h"
 #include "drivers/port/port.h"
 #include "drivers/sensor/loop.h"
@@ -35,6 +38,14 @@
 #define STATION_MESSAGE_RING_SIZE (1u << 20)
 /* A lcore that takes no turn for this long is told of; one that misses housekeeping, too. */
 #define STATION_WATCH_NS 1000000000ull
+/* What the command socket answers, with the end mark. */
+#define STATION_REQUEST_MAX 16
+
+/* A relay with the user of its group, as its lcore hosts them. */
+struct station_relay {
+	struct perron_relay *relay;
+	struct group_load load;
+};
 
 /* A verdict on a neighbour, kept for people. */
 struct station_verdict {
@@ -49,6 +60,7 @@ struct station_peer {
 	uint32_t lcore;
 	uint32_t machine; /* index at its lcore */
 	struct perron_relay *relay;
+	struct station_relay *host; /* the relay's machine */
 	struct perron_overlay *overlay;
 	uint64_t deadline_ns; /* of the overlay */
 	bool dirty;	      /* the overlay was called since the view was taken */
@@ -61,7 +73,13 @@ struct station_peer {
 	/* The last verdicts on its neighbours, in a ring. */
 	struct station_verdict verdicts[PERRON_SNAPSHOT_VERDICT_MAX];
 	uint32_t verdict_count; /* all there ever were */
+	struct perron_group_view group_view; /* the regular one; member_count 0: none */
+	uint64_t group_view_at_ns;	     /* installed by the lcore */
+	uint32_t load_run;		     /* commanded last; 0: none */
 };
+
+/* What has happened in the cells of the peers here, kept for people. */
+#define STATION_HISTORY_MAX 64
 
 /* A neighbour that was called down, and how often. */
 struct station_suspect {
@@ -113,6 +131,7 @@ struct station_memory {
 	void *waiting;
 	void *messages;
 	void *relays;
+	void *hosts;
 	void *overlays;
 	void *clients;
 	void *views;
@@ -181,6 +200,9 @@ struct perron_station {
 	uint64_t command_drops;
 	struct station_suspect suspects[STATION_SUSPECT_MAX];
 	uint32_t suspect_count;
+	struct perron_snapshot_history history[STATION_HISTORY_MAX];
+	uint64_t history_count; /* since boot; the last ones are kept */
+	struct perron_request requests[STATION_REQUEST_MAX];
 	struct perron_socket *socket;
 	struct perron_snapshot_source snapshot;
 };
@@ -199,16 +221,28 @@ int station_plan(struct perron_station *s, char *error, size_t error_size) PERRO
 uint64_t station_pool_size(const struct perron_station *s);
 int station_build(struct perron_station *s, char *error, size_t error_size) PERRON_MUST_USE;
 void station_unbuild(struct perron_station *s);
+/* As the descriptor has it. */
+void station_group_config(const struct perron_descriptor *d, struct perron_group_config *cfg);
 
 /* hosts.c */
 extern const struct perron_machine_ops station_relay_ops;
 extern const struct perron_machine_ops station_client_ops;
+void station_relay_init(struct station_relay *r, struct perron_relay *relay, uint32_t peer);
 
 /* A command to a client's machine. */
 struct station_subscribe {
 	char sensor[PERRON_SENSOR_NAME_MAX + 1];
 	uint32_t class;
 	uint32_t latency_us;
+};
+
+/* A command to a relay's machine that is the load's: `kind` is none of perron_command_kind. */
+#define STATION_COMMAND_LOAD 0xffu
+_Static_assert(PERRON_COMMAND_COUNT < STATION_COMMAND_LOAD, "told from a relay's");
+struct station_load_command {
+	uint8_t kind; /* STATION_COMMAND_LOAD */
+	bool start;   /* else: stop */
+	struct group_load_config config;
 };
 
 /* control.c */
@@ -231,6 +265,19 @@ void station_ports_watch(struct perron_station *s);
 void station_ports_unwatch(struct perron_station *s);
 /* Each turn: looks after the ports, and tells relays of links that went down. */
 void station_ports_keep(struct perron_station *s);
+/* group.c */
+/* A view was installed, or a verdict fell: keeps it and tells who watches. */
+void station_group_view(struct perron_station *s, uint32_t peer_index,
+			const struct perron_event *event);
+void station_group_verdict(struct perron_station *s, uint32_t peer_index,
+			   const struct perron_event *event);
+/* Rows for the snapshot. */
+uint32_t station_group_rows(void *context, uint32_t first, uint32_t max,
+			    struct perron_snapshot_group *out, uint32_t *total);
+uint32_t station_history_rows(void *context, uint32_t first, uint32_t max,
+			      struct perron_snapshot_history *out, uint32_t *total);
+/* Fills s->requests: reports, and what steers. */
+void station_requests_init(struct perron_station *s);
 
 /* snapshot.c */
 void station_snapshot_init(struct perron_station *s);

@@ -550,5 +550,7 @@ void station_snapshot_init(struct perron_station *s)
 	    .cores = core_rows,
 	    .drops = drop_rows,
 	    .tree = node_rows,
+	    .group = station_group_rows,
+	    .history = station_history_rows,
 	};
 }

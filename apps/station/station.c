@@ -144,12 +144,13 @@ static int socket_open(struct perron_station *s, char *error, size_t error_size)
 {
 	const struct perron_socket_config config = {
 	    .path = s->descriptor->station.socket,
-	    .requests = perron_report_requests,
+	    .requests = s->requests,
 	    .context = &s->snapshot,
 	};
 
 	if (s->config.no_socket)
 		return 0;
+	station_requests_init(s);
 	return perron_socket_open(&s->socket, &config, error, error_size);
 }
 
@@ -569,7 +570,8 @@ const struct perron_snapshot_source *perron_station_snapshot(const struct perron
 static void record_dump(int fd, const struct perron_lcore_record *record)
 {
 	static const char *const kinds[] = {"?",       "send",	  "forward", "hold",
-					    "release", "deliver", "command", "event"};
+					    "release", "deliver", "command", "event",
+					    "indicate"};
 	char line[128];
 	uint8_t kind = record->kind < sizeof(kinds) / sizeof(kinds[0]) ? record->kind : 0;
 	int size =

@@ -396,6 +396,7 @@ json_t *perron_report_history(const struct perron_snapshot_history *row)
 	set(o, "expected_ns", number(row->expected_ns));
 	set(o, "own_gap_ns", number(row->own_gap_ns));
 	set(o, "one_way", json_boolean(row->one_way));
+	set(o, "cause", text(row->cause));
 	return o;
 }
 

@@ -219,13 +219,14 @@ struct perron_snapshot_group {
 struct perron_snapshot_history {
 	const char *kind; /* view, transitional, link-down */
 	uint32_t peer;	  /* here */
-	uint64_t at_ns;	  /* installed by the lcore; of a verdict: heard by housekeeping */
+	uint64_t at_ns;	  /* when the lcore installed it, or when the verdict fell */
 	uint64_t heard_ns;
 	struct perron_snapshot_view view; /* of a verdict: the one in force */
 	/* The verdict. */
 	uint32_t neighbour;
 	bool member; /* of the view in force */
 	bool one_way;
+	const char *cause;
 	uint64_t silence_ns;
 	uint64_t expected_ns;
 	uint64_t own_gap_ns;
