@@ -6,6 +6,7 @@
 #define PERRON_APPS_PERRON_CLI_H
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,7 +23,7 @@ enum cli_exit {
 /* What every subcommand may be told. */
 struct cli {
 	bool json;
-	uint32_t count;	     /* top: refreshes; 0: until it is ended */
+	uint32_t count;	     /* top: refreshes, group watch: events; 0: until it is ended */
 	const char *socket;  /* --socket; NULL: found */
 	const char *station; /* --station; NULL: the only one */
 	int argument_count;  /* what stands after the subcommand and its options */
@@ -40,9 +41,13 @@ struct cli_connection {
 
 /* CLI_OK, or what to exit with. */
 int cli_connect(struct cli_connection *connection, const struct cli *cli);
+/* Takes `request`. */
+json_t *cli_request(struct cli_connection *connection, json_t *request);
 json_t *cli_ask(struct cli_connection *connection, const char *command);
 /* All pages of a list as one reply. */
 json_t *cli_ask_list(struct cli_connection *connection, const char *command);
+/* The next event, of one who subscribed. NULL: *ended was set, or the station has gone. */
+json_t *cli_event(struct cli_connection *connection, const volatile sig_atomic_t *ended);
 void cli_disconnect(struct cli_connection *connection);
 
 /* table.c: aligned columns. A header that starts with '>' is aligned to the right. */
@@ -100,6 +105,8 @@ void cli_view_drops(const json_t *reply, FILE *out);
 /* Subcommands with a file of their own; they return what to exit with. */
 int cli_top(const struct cli *cli);
 int cli_config(const struct cli *cli);
+int cli_group(const struct cli *cli);
+int cli_bench(const struct cli *cli);
 int cli_subscribe(const struct cli *cli);
 
 #endif

@@ -1,6 +1,7 @@
 /* Finds a station's command socket and asks over it. */
 #include <errno.h>
 #include <glob.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,8 @@
 #define ANSWER_SECONDS 5
 #define LINE_SIZE_MAX  (8u << 20)
 #define ROW_MAX	       100000u
+/* How long a wait for an event lasts before signals are looked at. */
+#define EVENT_WAIT_MS 200
 
 /* $PERRON_RUN_DIRECTORY is for stations that may not write to /run. */
 static const char *run_directory(void)
@@ -151,50 +154,85 @@ static bool send_all(int fd, const char *data, size_t size)
 	return true;
 }
 
-/* Receives until a line is whole; its length, or 0: the station is silent or gone. */
-static size_t receive_line(struct cli_connection *connection)
+/* The length of the first line, or 0: it is not whole yet. */
+static size_t line_length(const struct cli_connection *connection)
 {
-	for (;;) {
-		char *end =
-		    connection->size ? memchr(connection->line, '\n', connection->size) : NULL;
-		if (end)
-			return (size_t)(end - connection->line) + 1;
-		if (connection->size == connection->room) {
-			size_t room = connection->room * 2 + 65536;
-			char *line = room <= LINE_SIZE_MAX ? realloc(connection->line, room) : NULL;
-			if (!line)
-				return 0;
-			connection->line = line;
-			connection->room = room;
-		}
-		ssize_t got = recv(connection->fd, connection->line + connection->size,
-				   connection->room - connection->size, 0);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return 0;
-		connection->size += (size_t)got;
-	}
+	const char *end =
+	    connection->size ? memchr(connection->line, '\n', connection->size) : NULL;
+
+	return end ? (size_t)(end - connection->line) + 1 : 0;
 }
 
-/* Takes `request`. */
-static json_t *exchange(struct cli_connection *connection, json_t *request)
+/* Receives some more bytes; false: the station is silent or gone. */
+static bool receive_some(struct cli_connection *connection)
+{
+	if (connection->size == connection->room) {
+		size_t room = connection->room * 2 + 65536;
+		char *line = room <= LINE_SIZE_MAX ? realloc(connection->line, room) : NULL;
+		if (!line)
+			return false;
+		connection->line = line;
+		connection->room = room;
+	}
+	ssize_t got = recv(connection->fd, connection->line + connection->size,
+			   connection->room - connection->size, 0);
+	if (got < 0 && errno == EINTR)
+		return true;
+	if (got <= 0)
+		return false;
+	connection->size += (size_t)got;
+	return true;
+}
+
+/* Takes the first line, which is whole. */
+static json_t *line_take(struct cli_connection *connection, size_t length)
+{
+	json_t *value = json_loadb(connection->line, length, 0, NULL);
+
+	memmove(connection->line, connection->line + length, connection->size - length);
+	connection->size -= length;
+	return value;
+}
+
+/* The next line; NULL: the station is silent or gone, or that is no JSON. */
+static json_t *receive(struct cli_connection *connection, bool *silent)
+{
+	size_t length;
+
+	*silent = false;
+	while (!(length = line_length(connection)))
+		if (!receive_some(connection)) {
+			*silent = true;
+			return NULL;
+		}
+	return line_take(connection, length);
+}
+
+static bool is_event(const json_t *line)
+{
+	return json_object_get(line, "event") != NULL;
+}
+
+json_t *cli_request(struct cli_connection *connection, json_t *request)
 {
 	char *text = json_dumps(request, JSON_COMPACT);
-	size_t length = 0;
+	json_t *reply = NULL;
+	bool silent = true;
 
 	json_decref(request);
 	if (text && send_all(connection->fd, text, strlen(text)) &&
-	    send_all(connection->fd, "\n", 1))
-		length = receive_line(connection);
+	    send_all(connection->fd, "\n", 1)) {
+		/* Who subscribed may find events before the answer: what they say is in it. */
+		do {
+			json_decref(reply);
+			reply = receive(connection, &silent);
+		} while (is_event(reply));
+	}
 	free(text);
-	if (!length) {
+	if (silent) {
 		fprintf(stderr, "perron: the station does not answer; is it stuck or ending?\n");
 		return NULL;
 	}
-	json_t *reply = json_loadb(connection->line, length, 0, NULL);
-	memmove(connection->line, connection->line + length, connection->size - length);
-	connection->size -= length;
 	if (json_is_true(json_object_get(reply, "ok")))
 		return reply;
 	const char *error = json_string_value(json_object_get(reply, "error"));
@@ -203,9 +241,23 @@ static json_t *exchange(struct cli_connection *connection, json_t *request)
 	return NULL;
 }
 
+json_t *cli_event(struct cli_connection *connection, const volatile sig_atomic_t *ended)
+{
+	struct pollfd fd = {.fd = connection->fd, .events = POLLIN};
+	size_t length;
+
+	while (!(length = line_length(connection))) {
+		if (*ended)
+			return NULL;
+		if (poll(&fd, 1, EVENT_WAIT_MS) > 0 && !receive_some(connection))
+			return NULL;
+	}
+	return line_take(connection, length);
+}
+
 json_t *cli_ask(struct cli_connection *connection, const char *command)
 {
-	return exchange(connection, json_pack("{s:s}", "command", command));
+	return cli_request(connection, json_pack("{s:s}", "command", command));
 }
 
 json_t *cli_ask_list(struct cli_connection *connection, const char *command)
@@ -215,8 +267,8 @@ json_t *cli_ask_list(struct cli_connection *connection, const char *command)
 
 	/* Lists may grow while they are read: each page has to go on. */
 	while (all && next && json_array_size(json_object_get(all, command)) < ROW_MAX) {
-		json_t *page =
-		    exchange(connection, json_pack("{s:s,s:I}", "command", command, "first", next));
+		json_t *page = cli_request(
+		    connection, json_pack("{s:s,s:I}", "command", command, "first", next));
 		if (!page) {
 			json_decref(all);
 			return NULL;

@@ -30,11 +30,15 @@ static const struct subcommand subcommands[] = {
     {"sensors", "sensors here", "", NULL, cli_view_sensors, true, false},
     {"cores", "turns, gaps and load of each core", "", NULL, cli_view_cores, true, false},
     {"drops", "dropped frames by cause, peer and stream", "", NULL, cli_view_drops, true, false},
+    {"group", "views of cells, now or as they change", "show|watch [CELL]", cli_group, NULL, false,
+     false},
     {"top", "all of it, once a second (q quits)", "", cli_top, NULL, false, false},
 #ifdef PERRON_HAVE_CLIENT
 	{"subscribe", "a sensor's stream, from any host", "SENSOR", cli_subscribe, NULL, false,
 	 true},
 #endif
+    {"bench", "measures group communication of live stations", "group", cli_bench, NULL, false,
+     true},
     {"config", "checks a descriptor, or shows what is in force", "check|show-effective FILE",
      cli_config, NULL, false, false},
 };
@@ -56,17 +60,25 @@ static void print_help(FILE *out)
 	fprintf(out, "perron SUBCOMMAND --help says more; so does man perron.\n");
 }
 
+static bool takes_count(const struct subcommand *subcommand)
+{
+	return subcommand->run == cli_top || subcommand->run == cli_group;
+}
+
 static void print_subcommand_help(const struct subcommand *subcommand, FILE *out)
 {
 	bool asks = subcommand->run != cli_config;
+	bool counts = takes_count(subcommand);
 
 	fprintf(out, "usage: perron %s%s%s [--json]%s%s\n\n%s\n\n", subcommand->name,
 		*subcommand->usage ? " " : "", subcommand->usage,
-		subcommand->run == cli_top ? " [--count N]" : "",
+		counts ? " [--count N]" : "",
 		asks ? " [--socket PATH | --station NAME]" : "", subcommand->summary);
-	fprintf(out, "  --json          one line of JSON\n");
-	if (subcommand->run == cli_top)
-		fprintf(out, "  --count N       ends after N refreshes\n");
+	fprintf(out, "  --json          one line of JSON%s\n",
+		subcommand->run == cli_group ? ", or one an event" : "");
+	if (counts)
+		fprintf(out, "  --count N       ends after N %s\n",
+			subcommand->run == cli_top ? "refreshes" : "events");
 	if (asks)
 		fprintf(out, "  --socket PATH   the station's command socket\n"
 			     "  --station NAME  the station; needed only where several run\n");
@@ -113,14 +125,14 @@ static int run_view(const struct subcommand *subcommand, const struct cli *cli)
 	return CLI_OK;
 }
 
-/* --count N: of top alone, and from 1. Else says so. */
+/* --count N: of who repeats itself, and from 1. Else says so. */
 static bool count_take(const struct subcommand *subcommand, const char *text, uint32_t *count)
 {
 	char *end;
 	unsigned long value = strtoul(text, &end, 10);
 
-	if (subcommand->run != cli_top) {
-		fprintf(stderr, "perron: --count is an option of top\n");
+	if (!takes_count(subcommand)) {
+		fprintf(stderr, "perron: --count is an option of top and group watch\n");
 		return false;
 	}
 	if (*text < '0' || *text > '9' || *end || !value || value > UINT32_MAX) {

@@ -38,7 +38,7 @@ expect 'help' 0 "$perron" help
 has "$out" 'checks a descriptor'
 expect 'version' 0 "$perron" --version
 [[ $out =~ ^perron\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "no version: $out"
-for subcommand in status tree peers streams sensors cores drops top config; do
+for subcommand in status tree peers streams sensors cores drops group top config; do
 	expect "$subcommand --help" 0 "$perron" $subcommand --help
 	has "$out" "usage: perron $subcommand"
 done
@@ -105,6 +105,94 @@ expect 'a full disk' 1 bash -c "'$perron' status >/dev/full"
 "$fake" "$PERRON_RUN_DIRECTORY/alpha.sock" </dev/null 2>"$here/err" && fail 'a second station started'
 has "$(cat "$here/err")" 'another perrond runs: pid'
 
+# groups
+expect 'group show' 0 "$perron" group show
+has "$out" "CELL  PEER  STATE        VIEW  MEMBERS  COORDINATOR  PENDING  UNSTABLE  SENT"
+has "$out" "0        1  operational  7@2         2            1        1         2     6"
+has "$out" "0.1      3  gather       1@3         1            3"
+has "$out" "-        4  none         -           0            -"
+has "$out" "CELL  VIEW  SLOT  MEMBER  INCARNATION  LIFE  COORDINATES
+0     7@2      1       1            7     0  yes
+0     7@2      2       2            9     3  no
+0.1   1@3      1       3            4     0  yes"
+expect 'group show of a cell' 0 "$perron" group show 0.1
+[[ $out != *7@2* ]] || fail 'another cell is shown' "$out"
+expect 'group show as JSON' 0 "$perron" group show 0.1 --json
+is "$(wc -l <"$here/out")" 1
+is "$(grep -o '"state":' "$here/out" | wc -l)" 1
+expect 'a cell that is not here' 1 "$perron" group show 0.0
+has "$err" 'no peer of this station is in cell 0.0; perron group show lists their cells'
+for cell in 1 0.x 0..1 0.; do
+	expect "no cell: $cell" 2 "$perron" group show $cell
+	has "$err" "'$cell' is no cell; expected one such as 0 or 0.1"
+done
+expect 'no verb' 2 "$perron" group
+has "$err" 'expected: perron group show|watch [CELL]'
+
+# watched FILE ROWS ARGUMENT...: watches until as many events came as rows are published
+watched()
+{
+	local file=$1 rows=$2
+	shift 2
+	"$perron" group watch "$@" >"$file" 2>&1 &
+	local watcher=$!
+	for _ in $(seq 100); do
+		grep -q now "$file" && break
+		sleep 0.05
+	done
+	printf '%s' "$rows" >&3
+	wait $watcher || fail "group watch $*: exit $?"
+}
+watched "$here/watched" 0123 --count 4
+out=$(cat "$here/watched")
+has "$out" '  0  peer 1  now 7@2: 1#1/7+0 2#2/9+3, 1 coordinates, operational'
+has "$out" '  -  peer 4  now no view, none'
+has "$out" '  0  peer 1  link to 2 is down: silent for 251ms, expected within 250ms, own longest gap 80us'
+has "$out" '  0  peer 1  transitional 7@2: 1#1/7+0 2#2/9+3'
+has "$out" '  0  peer 1  view 7@2: 1#1/7+0 2#2/9+3, 1 coordinates'
+has "$out" '  -  peer 1  link to 101 is down: silent for 251ms, expected within 250ms, own longest gap 80us, one way'
+grep -Evq '^([0-9]{2}:){2}[0-9]{2}\.[0-9]{6}  |^-  -  peer 4' "$here/watched" &&
+	fail 'a line without its time' "$out"
+watched "$here/watched" 3012 0 --json --count 3
+is "$(grep -c '"event":"now"' "$here/watched")" 2
+is "$(grep -c '"event":"link-down"' "$here/watched")" 1
+has "$(tail -n 1 "$here/watched")" '"at_ns":1000000000,"heard_ns":1000200000,"peer":1,"cell":"0","view":7,"leader":2'
+expect 'a watch that is ended' 0 timeout --preserve-status -s TERM 1 "$perron" group watch 0.0
+has "$err" 'no peer of this station is in cell 0.0 yet'
+
+# a load
+expect 'bench' 0 "$perron" bench group --seconds 1 --senders all
+has "$err" 'perron: latency of agreed, 200 bytes, cell 0: 0 of 1 s'
+has "$out" 'latency of agreed, 200 bytes, cell 0 of 2 members'
+has "$out" 'PEER  SENT  BLOCKED   P50   P90   P99  P99.9   MAX  DELIVERED  PER SECOND  MB/S'
+has "$out" '   1  1000        3  51us  62us  73us   84us  95us       1001        1000   0.2'
+has "$out" '   2  1000        3  51us  62us  73us   84us  95us       1001         500   0.1'
+expect 'bench as JSON' 0 "$perron" bench group --seconds 1 --service fifo,safe --json
+is "$(wc -l <"$here/out")" 2
+has "$out" '"service":"fifo"'
+has "$out" '"messages_per_s":500'
+has "$out" '"latency_ns":{"p50":51000,"p90":62000,"p99":73000,"p999":84000,"max":95000,"count":1000}'
+expect 'bench of another ordering' 0 "$perron" bench group --seconds 1 --mode token --service safe --json
+has "$out" '"mode":"token","service":"fifo"'
+expect 'a run that fails' 1 "$perron" bench group --seconds 1 --mode rate
+has "$err" 'the run at peer 1 ended early: it broke'
+expect 'a run that is refused' 1 "$perron" bench group --size 31000
+has "$err" "'size' is too much; expected less"
+expect 'a sender that is not there' 1 "$perron" bench group --senders 1,3
+has "$err" 'peer 3 is not in cell 0 at the stations that were named; name its station, too'
+expect 'a cell of one' 1 "$perron" bench group --cell 0.1
+has "$err" 'peer 3 is alone in its view of cell 0.1'
+expect 'a cell of none' 1 "$perron" bench group --cell 0.0
+has "$err" 'no peer of the stations is in a view of cell 0.0; see perron group show'
+expect 'no benchmark' 2 "$perron" bench
+expect 'no service' 2 "$perron" bench group --service fifo,slow
+has "$err" "expected of fifo, causal, agreed and safe, or all"
+expect 'no period' 2 "$perron" bench group --period soon
+has "$err" "--period is 'soon'; expected a duration"
+expect 'no senders' 2 "$perron" bench group --senders some
+expect 'bench --help' 0 "$perron" help bench
+has "$out" 'usage: perron bench group'
+
 # completion
 complete_words()
 {
@@ -118,6 +206,11 @@ is "$(complete_words perron status --station '')" 'alpha'
 is "$(complete_words perron subscribe '' | grep -v -- --)" $'gps/roof\ntrack'
 is "$(complete_words perron subscribe gps/roof --class a)" 'alarm'
 is "$(complete_words perron config s)" 'show-effective'
+is "$(complete_words perron group s)" 'show'
+is "$(complete_words perron group watch 0)" $'0\n0.1'
+is "$(complete_words perron bench g)" 'group'
+is "$(complete_words perron bench group --mode s)" 'sequencer'
+is "$(complete_words perron bench group --service s)" 'safe'
 stop
 [ ! -e "$PERRON_RUN_DIRECTORY/alpha.sock" ] || fail 'the socket was left behind'
 
