@@ -287,7 +287,7 @@ static void view_take(struct group_load *l, const struct perron_group_view *view
 	if (!is_running(l))
 		return;
 	l->result.views++;
-	if (l->config.mode == GROUP_LOAD_SEQUENCER)
+	if (l->config.mode == GROUP_LOAD_SEQUENCER || l->config.mode == GROUP_LOAD_TOKEN)
 		l->waits = false;
 	if (l->config.mode == GROUP_LOAD_TOKEN && l->config.leads)
 		token_make(l);
