@@ -11,21 +11,18 @@
 
 _Static_assert(PERRON_SNAPSHOT_MEMBER_MAX >= PERRON_GROUP_MEMBER_COUNT_MAX, "room for a view");
 
-/* perron_position_key, the other way round; "" for what is no cell's. */
-static void cell_text(uint64_t key, char *out)
+/* The peer's cell, as its overlay has it. */
+static void cell_learn(struct perron_station *s, struct station_peer *peer)
 {
-	struct perron_position cell = {.level = (uint8_t)(key >> 36)};
+	s->ops->view(peer->overlay, s->now_ns, &peer->view);
+	struct perron_position cell = peer->view.position;
 
-	out[0] = '\0';
-	if (key >> 36 >= PERRON_LEVEL_COUNT_MAX)
-		return;
-	for (uint32_t i = 0; i < cell.level; i++)
-		cell.branch[i] = key >> (32 - 4 * i) & 15;
-	if (perron_position_key(&cell) == key)
-		perron_position_print(&cell, out);
+	cell.slot = 0;
+	perron_position_print(&cell, peer->group_cell);
 }
 
-static void view_fill(const struct perron_group_view *from, struct perron_snapshot_view *out)
+static void view_fill(const struct perron_group_view *from, const char *cell,
+		      struct perron_snapshot_view *out)
 {
 	*out = (struct perron_snapshot_view){
 	    .number = from->id.number,
@@ -33,8 +30,7 @@ static void view_fill(const struct perron_group_view *from, struct perron_snapsh
 	    .leader_incarnation = from->id.incarnation,
 	    .member_count = from->member_count,
 	};
-	if (from->member_count)
-		cell_text(from->cell, out->cell);
+	snprintf(out->cell, sizeof(out->cell), "%s", cell);
 	for (uint32_t i = 0; i < from->member_count; i++)
 		out->members[i] = (struct perron_snapshot_member){
 		    .peer = from->members[i].peer,
@@ -48,6 +44,25 @@ static void history_add(struct perron_station *s, const struct perron_snapshot_h
 {
 	s->history[s->history_count++ % STATION_HISTORY_MAX] = *row;
 	station_publish(s, row->kind, perron_report_history(row));
+}
+
+static void view_say(const struct perron_station *s, uint32_t peer,
+		     const struct perron_snapshot_view *view)
+{
+	if (view->member_count)
+		station_say(s, "peer %u: view %u@%u of cell %s, %u members", peer, view->number,
+			    view->leader, view->cell, view->member_count);
+	else
+		station_say(s, "peer %u: left the view of cell %s", peer, view->cell);
+}
+
+/* A view is told again when housekeeping asked for it: an event may have been lost. */
+static bool is_told(const struct station_peer *peer, const struct perron_group_view *view)
+{
+	const struct perron_group_view *last = &peer->group_view;
+
+	return view->member_count == last->member_count &&
+	       (!view->member_count || perron_group_view_id_equal(&view->id, &last->id));
 }
 
 void station_group_view(struct perron_station *s, uint32_t peer_index,
@@ -64,12 +79,16 @@ void station_group_view(struct perron_station *s, uint32_t peer_index,
 	    .at_ns = event->sequence,
 	    .heard_ns = perron_clock_now_ns(),
 	};
-	view_fill(&view, &row.view);
+	if (!view.transitional && is_told(peer, &view))
+		return;
+	/* Of a view without members: the cell that it has left. */
+	if (view.member_count && (view.cell != peer->group_view.cell || !peer->group_cell[0]))
+		cell_learn(s, peer);
+	view_fill(&view, peer->group_cell, &row.view);
 	if (!view.transitional) {
 		peer->group_view = view;
 		peer->group_view_at_ns = event->sequence;
-		station_say(s, "peer %u: view %u@%u of cell %s, %u members", peer->id,
-			    view.id.number, view.id.peer, row.view.cell, view.member_count);
+		view_say(s, peer->id, &row.view);
 	}
 	history_add(s, &row);
 }
@@ -101,7 +120,7 @@ void station_group_verdict(struct perron_station *s, uint32_t peer_index,
 	    .own_gap_ns = evidence->own_gap_ns,
 	};
 
-	view_fill(&peer->group_view, &row.view);
+	view_fill(&peer->group_view, peer->group_cell, &row.view);
 	history_add(s, &row);
 }
 
@@ -129,7 +148,7 @@ static void group_row(const struct station_peer *peer, struct perron_snapshot_gr
 	/* As it was told: whole, and in the order of what is published. */
 	if (info.state == PERRON_GROUP_STATE_NONE)
 		return;
-	view_fill(&peer->group_view, &row->view);
+	view_fill(&peer->group_view, peer->group_cell, &row->view);
 	row->view_at_ns = peer->group_view_at_ns;
 }
 

@@ -9,7 +9,10 @@
 #define PAIR_SIZE  8u
 #define TOKEN_SIZE (GROUP_LOAD_SIZE_MIN + 4u)
 #define RETRY_NS   1000000u
-#define ORDER_MASK (GROUP_LOAD_ORDER_MAX - 1)
+/* The most that perron_group_send does: a hundred full frames. */
+#define SEND_EFFECT_COUNT 128u
+#define SEND_EFFECT_SIZE  (144u * 1024)
+#define ORDER_MASK	  (GROUP_LOAD_ORDER_MAX - 1)
 
 _Static_assert(GROUP_LOAD_SIZE_MIN + GROUP_LOAD_ORDER_COUNT * PAIR_SIZE <=
 		   PERRON_GROUP_FRAGMENT_SIZE,
@@ -387,6 +390,24 @@ static void token_use(struct group_load *l, uint64_t now_ns, struct perron_effec
 		l->token_held = false;
 }
 
+/* Nothing is indicated yet, and what a send may cause finds room. */
+static bool may_go_on(const struct perron_effects *out, uint32_t from)
+{
+	for (uint32_t i = from; i < out->count; i++)
+		if (out->items[i].kind == PERRON_EFFECT_INDICATE)
+			return false;
+	return perron_effects_has_room(out, SEND_EFFECT_COUNT, SEND_EFFECT_SIZE);
+}
+
+static void datas_send(struct group_load *l, uint64_t now_ns, struct perron_effects *out)
+{
+	for (uint32_t i = 0; i < GROUP_LOAD_TURN && wants_to_send(l, now_ns); i++) {
+		uint32_t from = out->count;
+		if (!data_send(l, now_ns, out) || !may_go_on(out, from))
+			return;
+	}
+}
+
 void group_load_tick(struct group_load *l, uint64_t now_ns, struct perron_effects *out)
 {
 	if (is_running(l) && now_ns >= l->until_ns + GROUP_LOAD_DRAIN_NS)
@@ -396,19 +417,14 @@ void group_load_tick(struct group_load *l, uint64_t now_ns, struct perron_effect
 	if (now_ns < l->retry_ns)
 		return;
 	l->retry_ns = 0;
-	while (l->order_count && order_send(l, now_ns, out))
-		;
-	if (l->token_held && !l->retry_ns)
+	if (l->config.mode == GROUP_LOAD_TOKEN && wants_to_send(l, now_ns))
+		want(l); /* its time begins without the token */
+	if (l->order_count)
+		(void)order_send(l, now_ns, out);
+	else if (l->token_held)
 		token_use(l, now_ns, out);
-	if (l->config.mode == GROUP_LOAD_TOKEN) {
-		/* Its time begins without the token. */
-		if (wants_to_send(l, now_ns))
-			want(l);
-		return;
-	}
-	for (uint32_t i = 0; i < GROUP_LOAD_TURN && !l->retry_ns && wants_to_send(l, now_ns); i++)
-		if (!data_send(l, now_ns, out))
-			break;
+	else if (l->config.mode != GROUP_LOAD_TOKEN)
+		datas_send(l, now_ns, out);
 }
 
 static uint64_t send_deadline_ns(const struct group_load *l)

@@ -40,7 +40,7 @@
 #define GROUP_LOAD_LENGTH_NS_MAX UINT64_C(3600000000000)
 #define GROUP_LOAD_SIZE_MAX	 (PERRON_GROUP_FRAGMENT_COUNT_MAX * PERRON_GROUP_FRAGMENT_SIZE)
 /* Messages of one tick, so that a turn stays short. */
-#define GROUP_LOAD_TURN 16u
+#define GROUP_LOAD_TURN 32u
 /* Messages that wait for the coordinator's order, here and at the coordinator; powers of two. */
 #define GROUP_LOAD_ORDER_MAX 1024u
 /* Pairs in one order: it is to fit one packet. */
@@ -162,6 +162,11 @@ void group_load_stop(struct group_load *l);
 
 /* What the group indicates (ft/group.h). Sends nothing: the next tick does, which is then due. */
 void group_load_indicate(struct group_load *l, uint64_t now_ns, uint8_t kind, const void *record);
+/*
+ * Sends until the group indicates something: that is to be applied before it is called again, and
+ * the load is then due at once. (Who holds the token sends two: the first cannot be let go by the
+ * second, which comes before any frame of the others.)
+ */
 void group_load_tick(struct group_load *l, uint64_t now_ns, struct perron_effects *out);
 /* When to tick next; 0: at once; UINT64_MAX: no need. */
 uint64_t group_load_deadline_ns(const struct group_load *l);

@@ -58,9 +58,10 @@ static void relay_tick(void *self, uint64_t now_ns, struct perron_effects *out)
 {
 	struct station_relay *r = self;
 
+	/* One after the other: what the group indicates is good until it is called again. */
 	if (perron_relay_deadline_ns(r->relay) <= now_ns)
 		perron_relay_tick(r->relay, now_ns, out);
-	if (group_load_deadline_ns(&r->load) <= now_ns)
+	else
 		group_load_tick(&r->load, now_ns, out);
 }
 

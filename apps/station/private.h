@@ -74,6 +74,7 @@ struct station_peer {
 	struct station_verdict verdicts[PERRON_SNAPSHOT_VERDICT_MAX];
 	uint32_t verdict_count; /* all there ever were */
 	struct perron_group_view group_view; /* the regular one; member_count 0: none */
+	char group_cell[PERRON_POSITION_TEXT_MAX]; /* its cell */
 	uint64_t group_view_at_ns;	     /* installed by the lcore */
 	uint32_t load_run;		     /* commanded last; 0: none */
 };

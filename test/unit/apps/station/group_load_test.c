@@ -28,13 +28,19 @@ static struct sent queue[QUEUE_SIZE];
 static uint32_t queue_first, queue_count;
 static uint32_t room; /* messages that may be under way; 0: no bound */
 static int send_error;
+static bool indicates; /* each send */
+static struct perron_effect effect_items[PERRON_EFFECT_COUNT_MAX];
+static uint8_t effect_arena[PERRON_EFFECT_ARENA_SIZE];
+static struct perron_effects effects = {.items = effect_items,
+					.capacity = PERRON_EFFECT_COUNT_MAX,
+					.arena = effect_arena,
+					.arena_size = PERRON_EFFECT_ARENA_SIZE};
 static uint64_t now_ns;
 static uint32_t messages; /* sent in this test */
 
 static int fake_send(void *context, uint64_t at_ns, enum perron_group_service service,
 		     const uint8_t *data, uint32_t size, struct perron_effects *out)
 {
-	(void)out;
 	if (send_error)
 		return send_error;
 	if (room && queue_count == room)
@@ -47,6 +53,8 @@ static int fake_send(void *context, uint64_t at_ns, enum perron_group_service se
 	sent->size = size;
 	memcpy(sent->data, data, size);
 	messages++;
+	if (indicates)
+		assert_non_null(perron_effects_indicate(out, PERRON_GROUP_INDICATE_LIGHT, 8));
 	return 0;
 }
 
@@ -74,6 +82,7 @@ static int set_up(void **state)
 	(void)state;
 	queue_first = queue_count = room = messages = 0;
 	send_error = 0;
+	indicates = false;
 	now_ns = START_NS;
 	for (uint32_t i = 0; i < MEMBER_COUNT; i++)
 		group_load_init(&loads[i], i + 1, &ops, (void *)(uintptr_t)(i + 1));
@@ -96,6 +105,12 @@ static void deliver_first(void)
 		group_load_indicate(&loads[i], now_ns, PERRON_GROUP_INDICATE_MESSAGE, &m);
 }
 
+static void load_tick(struct group_load *l)
+{
+	group_load_tick(l, now_ns, &effects);
+	perron_effects_reset(&effects);
+}
+
 /* Time passes, messages arrive, and loads are ticked when they are due. */
 static void turn_until(uint64_t until_ns)
 {
@@ -104,7 +119,7 @@ static void turn_until(uint64_t until_ns)
 			deliver_first();
 		for (uint32_t i = 0; i < MEMBER_COUNT; i++)
 			if (group_load_deadline_ns(&loads[i]) <= now_ns)
-				group_load_tick(&loads[i], now_ns, NULL);
+				load_tick(&loads[i]);
 	}
 }
 
@@ -181,7 +196,7 @@ static void what_would_block_counts_from_its_first_try(void **state)
 	const struct group_load_result *r = &loads[0].result;
 	assert_true(r->would_block > 1000);
 	assert_int_equal(r->own, r->sent);
-	/* It waits for the one before to arrive. */
+	/* Tried as soon as the one before has left. */
 	assert_int_equal(r->latency.max_ns, 2 * WAY_NS);
 }
 
@@ -192,10 +207,31 @@ static void rate_sends_as_much_as_is_taken(void **state)
 	run(config_of(GROUP_LOAD_RATE), 3);
 	uint64_t sent = loads[0].result.sent + loads[1].result.sent;
 	assert_in_range(sent, 12 * 100 * MS / WAY_NS - 24, 12 * 100 * MS / WAY_NS + 24);
-	assert_true(loads[0].result.would_block > 0);
+	assert_true(loads[0].result.would_block + loads[1].result.would_block > 0);
 	for (uint32_t i = 0; i < MEMBER_COUNT; i++)
 		assert_int_equal(loads[i].result.messages, sent);
 	assert_int_equal(loads[2].result.one_way.count, sent);
+}
+
+static void what_is_indicated_is_applied_before_the_next_is_sent(void **state)
+{
+	struct group_load_config config = config_of(GROUP_LOAD_RATE);
+
+	(void)state;
+	config.sends = true;
+	group_load_start(&loads[0], now_ns, &config);
+	now_ns += GROUP_LOAD_BEGIN_NS;
+	load_tick(&loads[0]);
+	assert_int_equal(messages, GROUP_LOAD_TURN);
+	indicates = true;
+	load_tick(&loads[0]);
+	assert_int_equal(messages, GROUP_LOAD_TURN + 1);
+	assert_true(group_load_deadline_ns(&loads[0]) <= now_ns);
+	/* Nor is what a send may cause cut short. */
+	indicates = false;
+	effects.arena_used = effects.arena_size - 1024;
+	load_tick(&loads[0]);
+	assert_int_equal(messages, GROUP_LOAD_TURN + 2);
 }
 
 static void a_sequencer_orders_what_came_in_by_one_message(void **state)
@@ -384,6 +420,7 @@ int main(void)
 	    TEST(without_a_period_the_next_follows_the_last),
 	    TEST(what_would_block_counts_from_its_first_try),
 	    TEST(rate_sends_as_much_as_is_taken),
+	    TEST(what_is_indicated_is_applied_before_the_next_is_sent),
 	    TEST(a_sequencer_orders_what_came_in_by_one_message),
 	    TEST(a_sequencer_that_is_lost_holds_nobody_up),
 	    TEST(who_holds_the_token_may_send),
