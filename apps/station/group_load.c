@@ -234,8 +234,11 @@ static void token_take(struct group_load *l, const struct perron_group_message *
 	if (generation < l->token_generation)
 		return;
 	l->token_generation = generation;
-	l->token_held = holder == l->peer;
-	l->result.tokens += l->token_held && of_this_run(l, run);
+	/* One that goes to another says nothing: it may have been here since, and come back first. */
+	if (holder != l->peer)
+		return;
+	l->token_held = true;
+	l->result.tokens += of_this_run(l, run);
 }
 
 static void piece_begin(struct group_load *l, const struct perron_group_message *m)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "runtime/base/bytes.h"
 #include "test/unit/support.h"
 
 #define MEMBER_COUNT 3
@@ -317,6 +318,25 @@ static void a_token_that_is_lost_is_made_anew_with_the_view(void **state)
 	assert_int_equal(held, 0);
 }
 
+static void a_token_may_come_back_before_it_is_seen_to_leave(void **state)
+{
+	struct group_load_config config = config_of(GROUP_LOAD_TOKEN);
+
+	(void)state;
+	config.leads = true;
+	group_load_start(&loads[0], now_ns, &config);
+	load_tick(&loads[0]); /* to the next member */
+	assert_false(loads[0].token_held);
+	struct sent away = queue[queue_first % QUEUE_SIZE], back = away;
+	perron_store32(back.data + GROUP_LOAD_SIZE_MIN, 1);
+	struct perron_group_message m = {.fragment_count = 1, .size = back.size};
+	m.data = back.data;
+	group_load_indicate(&loads[0], now_ns, PERRON_GROUP_INDICATE_MESSAGE, &m);
+	m.data = away.data;
+	group_load_indicate(&loads[0], now_ns, PERRON_GROUP_INDICATE_MESSAGE, &m);
+	assert_true(loads[0].token_held);
+}
+
 static void pieces_are_one_message(void **state)
 {
 	struct group_load_config config = config_of(GROUP_LOAD_LATENCY);
@@ -425,6 +445,7 @@ int main(void)
 	    TEST(a_sequencer_that_is_lost_holds_nobody_up),
 	    TEST(who_holds_the_token_may_send),
 	    TEST(a_token_that_is_lost_is_made_anew_with_the_view),
+	    TEST(a_token_may_come_back_before_it_is_seen_to_leave),
 	    TEST(pieces_are_one_message),
 	    TEST(others_messages_and_runs_are_none_of_ours),
 	    TEST(what_ends_a_run_is_told),
