@@ -234,7 +234,7 @@ static void token_take(struct group_load *l, const struct perron_group_message *
 	if (generation < l->token_generation)
 		return;
 	l->token_generation = generation;
-	/* One that goes to another says nothing: it may have been here since, and come back first. */
+	/* One that goes to another says nothing: it may be back before it is seen to go. */
 	if (holder != l->peer)
 		return;
 	l->token_held = true;

@@ -7,7 +7,8 @@
         cell.wait_view(3)
 
 `bench` gives the figures of `perron bench group --json`, run by run; `watch` a process whose lines
-are those of `perron group watch --json`: `at_ns` of a view is CLOCK_MONOTONIC, as time.monotonic_ns.
+are those of `perron group watch --json`: `at_ns` of a view is CLOCK_MONOTONIC, as is
+time.monotonic_ns.
 """
 import json
 import os

@@ -189,7 +189,8 @@ struct perron_snapshot_view {
 	uint32_t leader;			  /* peer that led the change */
 	uint32_t leader_incarnation;
 	uint32_t member_count;
-	struct perron_snapshot_member members[PERRON_SNAPSHOT_MEMBER_MAX]; /* the first coordinates */
+	/* The first one coordinates. */
+	struct perron_snapshot_member members[PERRON_SNAPSHOT_MEMBER_MAX];
 };
 
 /* What a peer here is in its cell's group. */

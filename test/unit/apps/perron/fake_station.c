@@ -55,10 +55,11 @@ static json_t *group_load(void *context, const json_t *request, char *error, siz
 			 "peer", peer, "state", "done", "error", fails ? "it broke" : NULL, "sent",
 			 (json_int_t)(sends ? 1000 : 0), "would_block", (json_int_t)3, "messages",
 			 (json_int_t)1001, "bytes", (json_int_t)200200, "first_ns",
-			 (json_int_t)1000000000, "last_ns", (json_int_t)(peer * 1000000000 + 1000000000),
-			 "views", (json_int_t)0, "latency_ns", "count", (json_int_t)(sends ? 1000 : 0),
-			 "p50", (json_int_t)51000, "p90", (json_int_t)62000, "p99",
-			 (json_int_t)73000, "p999", (json_int_t)84000, "max", (json_int_t)95000);
+			 (json_int_t)1000000000, "last_ns",
+			 (json_int_t)(peer * 1000000000 + 1000000000), "views", (json_int_t)0,
+			 "latency_ns", "count", (json_int_t)(sends ? 1000 : 0), "p50",
+			 (json_int_t)51000, "p90", (json_int_t)62000, "p99", (json_int_t)73000,
+			 "p999", (json_int_t)84000, "max", (json_int_t)95000);
 }
 
 static const struct perron_request *requests(void)
@@ -99,8 +100,7 @@ static bool stdin_read(struct perron_socket *socket)
 /* usage: fake_station SOCKET [PEERS [GROWTH]]; ends when its stdin does. */
 int main(int argc, char **argv)
 {
-	struct perron_socket_config config = {argv[1], requests(),
-					      (void *)(uintptr_t)&fake_source};
+	struct perron_socket_config config = {argv[1], requests(), (void *)(uintptr_t)&fake_source};
 	struct perron_socket *socket;
 	char error[256];
 
