@@ -11,6 +11,9 @@
  * indicates is applied after the machine was called, when nothing can be sent.
  */
 
+/* A group that has delivered nothing for so long may wait for its next message a bit longer. */
+#define GROUP_QUIET_NS 1000000000u
+
 static void relay_input(void *self, uint64_t now_ns, const struct perron_frame *in,
 			uint32_t in_count, struct perron_effects *out)
 {
@@ -77,8 +80,10 @@ static uint64_t relay_deadline_ns(const void *self)
 static bool relay_carries(const void *self)
 {
 	const struct station_relay *r = self;
+	uint64_t message_ns = atomic_load_explicit(&r->message_ns, memory_order_relaxed);
 
-	return perron_relay_path_count(r->relay) > 0;
+	return perron_relay_path_count(r->relay) > 0 ||
+	       (message_ns && perron_clock_now_ns() < message_ns + GROUP_QUIET_NS);
 }
 
 static void relay_indicate(void *self, uint64_t now_ns, uint8_t kind, const void *record,
@@ -87,6 +92,8 @@ static void relay_indicate(void *self, uint64_t now_ns, uint8_t kind, const void
 	struct station_relay *r = self;
 
 	(void)size;
+	if (kind == PERRON_GROUP_INDICATE_MESSAGE)
+		atomic_store_explicit(&r->message_ns, now_ns, memory_order_relaxed);
 	group_load_indicate(&r->load, now_ns, kind, record);
 }
 

@@ -44,6 +44,7 @@
 /* A relay with the user of its group, as its lcore hosts them. */
 struct station_relay {
 	struct perron_relay *relay;
+	_Atomic uint64_t message_ns; /* of the group, the last that was delivered; 0: none */
 	struct group_load load;
 };
 

@@ -24,7 +24,7 @@ struct perron_machine_ops {
 		      struct perron_effects *out);
 	void (*tick)(void *self, uint64_t now_ns, struct perron_effects *out);
 	uint64_t (*deadline_ns)(const void *self);
-	/* Whether a stream passes it, so that time counts; asked by any lcore. NULL: always. */
+	/* Whether anything passes it, so that time counts; asked by any lcore. NULL: always. */
 	bool (*carries)(const void *self);
 	/* DELIVER: `frame` is good during the call. NULL: the machine delivers nothing. */
 	void (*deliver)(void *self, uint64_t now_ns, uint32_t subscription,
