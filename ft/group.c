@@ -363,9 +363,9 @@ void perron_group_flush(struct perron_group *g, uint64_t now_ns, struct perron_e
 	group_view_advance(g, now_ns, out);
 	if (g->state == PERRON_GROUP_STATE_OPERATIONAL) {
 		group_streams_free(g);
+		group_transmit(g, now_ns, out);
 		if (!group_deliver(g, false, out))
 			g->again = true;
-		group_transmit(g, now_ns, out);
 	}
 	if (g->hello)
 		group_hello_all(g, now_ns, out);

@@ -75,7 +75,7 @@ struct perron_group_message {
 	uint8_t fragment_index;
 	uint8_t fragment_count;
 	uint32_t size;
-	const uint8_t *data; /* until the machine is called again */
+	const uint8_t *data; /* until the machine is called again, perron_group_send too */
 };
 
 /* Who is in a light-weight group, of the members of the regular view. */

@@ -6,6 +6,10 @@
 
 #include "ft/group_private.h"
 
+#define WINDOW_MIN 4u
+/* Asked for in vain, packets are asked for less often: up to 2^this resend times. */
+#define NACK_SLOW_MAX 4u
+
 void group_streams_start(struct perron_group *g, uint32_t first)
 {
 	uint32_t none = first - 1;
@@ -93,6 +97,14 @@ static bool clock_is_possible(const struct perron_group *g, uint32_t clock)
 }
 
 /* --- receiving --- */
+
+/* The more members, the fewer packets of each: what is under way fits the queues on its way. */
+static uint32_t window_of(const struct perron_group *g)
+{
+	uint32_t share = 2 * g->cfg.window / g->view.member_count;
+
+	return share < WINDOW_MIN ? WINDOW_MIN : share > g->cfg.window ? g->cfg.window : share;
+}
 
 /* A sender's word: so much is sent, and all else will be stamped later than `clock`. */
 static void announce(struct group_stream *s, uint32_t sent, uint32_t clock)
@@ -211,7 +223,7 @@ enum perron_drop group_data(struct perron_group *g, uint64_t now_ns, const struc
 	g->clock = serial_max(g->clock, data.stamp);
 	nack_soon(g, now_ns, s);
 	if (is_awaited(payload, size, data.items_at) ||
-	    serial_ahead(s->received, s->told) >= (int32_t)g->cfg.window / 4)
+	    serial_ahead(s->received, s->told) >= (int32_t)window_of(g) / 4)
 		g->owed = true;
 	else if (g->status_at_ns == GROUP_NEVER)
 		g->status_at_ns = now_ns + g->cfg.acknowledge_ns;
@@ -290,8 +302,9 @@ static void nacks_tick(struct perron_group *g, uint64_t now_ns, struct perron_ef
 		if (s->received == s->announced)
 			continue;
 		group_nack_send(g, now_ns, i, s->announced, holder_choose(g, i), out);
+		uint32_t slow = s->nack_tries < NACK_SLOW_MAX ? s->nack_tries : NACK_SLOW_MAX;
 		s->nack_tries++;
-		s->nack_at_ns = now_ns + g->cfg.resend_ns;
+		s->nack_at_ns = now_ns + (g->cfg.resend_ns << slow);
 	}
 }
 
@@ -378,7 +391,7 @@ static bool window_is_open(const struct perron_group *g)
 {
 	const struct group_stream *s = &g->streams[g->view.self];
 
-	return in_flight(g) < g->cfg.window && g->sent - s->freed < group_ring_size(g) &&
+	return in_flight(g) < window_of(g) && g->sent - s->freed < group_ring_size(g) &&
 	       g->send_budget >= g->view.member_count;
 }
 

@@ -196,6 +196,19 @@ static bool hello_news(const struct group_sibling *s, const struct group_head *h
 	       memcmp(s->reach, hello->reach, hello->reach_count * sizeof(hello->reach[0])) != 0;
 }
 
+/* Members of our view that a sibling reached and reaches no more: evidence of a kind. */
+static void losses_witness(struct perron_group *g, uint64_t now_ns, const struct group_sibling *s,
+			   const struct group_hello *hello)
+{
+	for (uint32_t i = 0; i < s->reach_count; i++) {
+		bool kept = s->reach[i] == self_peer(g) || group_member_index(g, s->reach[i]) < 0;
+		for (uint32_t k = 0; k < hello->reach_count && !kept; k++)
+			kept = hello->reach[k] == s->reach[i];
+		if (!kept)
+			perron_relay_witness(g->relay, now_ns, s->reach[i]);
+	}
+}
+
 enum perron_drop group_hello(struct perron_group *g, uint64_t now_ns,
 			     const struct group_head *head, struct group_sibling *s,
 			     struct perron_reader *r, struct perron_effects *out)
@@ -207,8 +220,10 @@ enum perron_drop group_hello(struct perron_group *g, uint64_t now_ns,
 		return PERRON_DROP_MALFORMED;
 	if (!s->up)
 		return PERRON_DROP_NOT_MEMBER;
-	if (hello_news(s, head, &hello))
+	if (hello_news(s, head, &hello)) {
+		losses_witness(g, now_ns, s, &hello);
 		g->evaluate = true;
+	}
 	s->known = true;
 	s->life = hello.life;
 	s->slot = hello.slot;
