@@ -696,6 +696,10 @@ static void event_take(struct sim *s, const struct sim_event *e)
 		s->net.partitions[e->index].active = false;
 		sim_trace(s, "partition %u ends", e->index);
 		return;
+	case SIM_EVENT_HEAL_CUT:
+		s->net.cuts[e->index].active = false;
+		sim_trace(s, "cut %u ends", e->index);
+		return;
 	default:
 		s->hooks->event(s, e);
 		return;

@@ -336,6 +336,28 @@ static void partition_cuts_both_ways_or_one(void **state)
 	sim_free(&c.sim);
 }
 
+static void cut_parts_two_stations_and_no_others(void **state)
+{
+	static struct scene c;
+	uint64_t others = 0;
+
+	(void)state;
+	for (uint32_t one_way = 0; one_way < 2; one_way++) {
+		scene_begin(&c, 3);
+		sim_cut_begin(&c.sim, TALKERS, 0, one_way, SIM_S / 2);
+		assert_true(sim_run(&c.sim, SIM_S / 2));
+		assert_int_equal(c.minders[0].events, 0);
+		assert_int_equal(c.minders[1].events, 0);
+		others = c.minders[2].events;
+		assert_true(others > 40);
+		/* One way, the listener hears all five; else the two behind the cut are missing. */
+		assert_true(one_way ? c.delivered > 200 : c.delivered < 200);
+		assert_true(sim_run(&c.sim, SIM_S));
+		assert_true(c.minders[0].events > 40);
+		sim_free(&c.sim);
+	}
+}
+
 static void damage_is_found_by_the_checks(void **state)
 {
 	static struct scene c;
@@ -445,6 +467,7 @@ int main(void)
 		cmocka_unit_test(nothing_lost_without_faults),
 		cmocka_unit_test(network_loses_what_it_is_told_to),
 		cmocka_unit_test(partition_cuts_both_ways_or_one),
+		cmocka_unit_test(cut_parts_two_stations_and_no_others),
 		cmocka_unit_test(damage_is_found_by_the_checks),
 		cmocka_unit_test(crash_leaves_nothing_behind),
 		cmocka_unit_test(stall_delays_and_forgets_nothing),

@@ -31,6 +31,12 @@ static bool is_cut(const struct sim *s, uint32_t from, uint32_t to)
 		if (!p->one_way || p->inside[from])
 			return true;
 	}
+	for (uint32_t i = 0; i < SIM_CUT_COUNT_MAX; i++) {
+		const struct sim_cut *c = &s->net.cuts[i];
+		if (c->active && ((c->from == from && c->to == to) ||
+				  (!c->one_way && c->from == to && c->to == from)))
+			return true;
+	}
 	return false;
 }
 
@@ -166,6 +172,8 @@ void sim_net_heal(struct sim *s)
 	net->replay_ppm = 0;
 	for (uint32_t i = 0; i < SIM_PARTITION_COUNT_MAX; i++)
 		net->partitions[i].active = false;
+	for (uint32_t i = 0; i < SIM_CUT_COUNT_MAX; i++)
+		net->cuts[i].active = false;
 	sim_trace(s, "heal");
 }
 
@@ -184,6 +192,38 @@ void sim_partition_begin(struct sim *s, uint64_t until_ns)
 	sim_heap_push(&s->agenda, until_ns, SIM_EVENT_HEAL_PARTITION, index, 0);
 	sim_trace(s, "partition %u begins until %.6f%s", index, (double)until_ns / 1e9,
 		  p->one_way ? ", one way" : "");
+}
+
+void sim_partition_split(struct sim *s, const uint8_t *inside, bool one_way, uint64_t until_ns)
+{
+	uint32_t index = 0;
+
+	while (index < SIM_PARTITION_COUNT_MAX && s->net.partitions[index].active)
+		index++;
+	if (index == SIM_PARTITION_COUNT_MAX)
+		return;
+	struct sim_partition *p = &s->net.partitions[index];
+	p->active = true;
+	p->one_way = one_way;
+	memcpy(p->inside, inside, s->station_count);
+	sim_heap_push(&s->agenda, until_ns, SIM_EVENT_HEAL_PARTITION, index, 0);
+	sim_trace(s, "partition %u begins until %.6f%s", index, (double)until_ns / 1e9,
+		  one_way ? ", one way" : "");
+}
+
+void sim_cut_begin(struct sim *s, uint32_t from, uint32_t to, bool one_way, uint64_t until_ns)
+{
+	uint32_t index = 0;
+
+	while (index < SIM_CUT_COUNT_MAX && s->net.cuts[index].active)
+		index++;
+	if (index == SIM_CUT_COUNT_MAX)
+		return;
+	s->net.cuts[index] = (struct sim_cut){
+		.active = true, .one_way = one_way, .from = from, .to = to};
+	sim_heap_push(&s->agenda, until_ns, SIM_EVENT_HEAL_CUT, index, 0);
+	sim_trace(s, "cut %u begins until %.6f: station %u to %u%s", index,
+		  (double)until_ns / 1e9, from, to, one_way ? ", one way" : "");
 }
 
 static void noise_write(struct sim *s, uint8_t *data, uint32_t size)

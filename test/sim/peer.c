@@ -2,46 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "test/sim/relay.h"
 #include "test/sim/world.h"
 
 #define MEMORY_POISON 0xcc
-
-static void relay_input(void *m, uint64_t now_ns, const struct perron_frame *in, uint32_t count,
-			struct perron_effects *out)
-{
-	perron_relay_input(m, now_ns, in, count, out);
-}
-
-static int relay_command(void *m, uint64_t now_ns, const struct perron_command *command,
-			 struct perron_effects *out)
-{
-	return perron_relay_command(m, now_ns, command, out);
-}
-
-static void relay_tick(void *m, uint64_t now_ns, struct perron_effects *out)
-{
-	perron_relay_tick(m, now_ns, out);
-}
-
-static uint64_t relay_deadline_ns(const void *m)
-{
-	return perron_relay_deadline_ns(m);
-}
-
-static void relay_check(const void *m, uint64_t now_ns)
-{
-	(void)now_ns;
-	perron_relay_check(m);
-}
-
-static const struct sim_machine_ops relay_ops = {
-	.name = "relay",
-	.input = relay_input,
-	.command = relay_command,
-	.tick = relay_tick,
-	.deadline_ns = relay_deadline_ns,
-	.check = relay_check,
-};
 
 /* The overlay is chosen by its name, as a station does. */
 static const struct perron_overlay_ops *overlay_ops(void)
@@ -110,14 +74,6 @@ static void configs_of(const struct world *w, uint32_t node, struct perron_relay
 	/* Only the root cell keeps the register. */
 	if (node >= w->plan.portal_count)
 		overlay->registry_count_max = 1;
-}
-
-static void *lines_alloc(size_t size)
-{
-	void *at = aligned_alloc(64, (size + 63) & ~(size_t)63);
-
-	PERRON_ASSERT(at);
-	return at;
 }
 
 /* Anything, and now and then so that the numbers that a link takes from it wrap during the run. */
@@ -190,8 +146,8 @@ void peers_make(struct world *w)
 		if (i >= w->plan.portal_count)
 			wish_draw(w, peer);
 		configs_of(w, i, &relay, &overlay);
-		peer->relay = lines_alloc(perron_relay_size(&relay));
-		peer->overlay = lines_alloc(w->ops->size(&overlay));
+		peer->relay = sim_lines_alloc(perron_relay_size(&relay));
+		peer->overlay = sim_lines_alloc(w->ops->size(&overlay));
 		sim_heap_push(&w->sim.agenda,
 			      perron_random_below(&w->random, w->plan.start_spread_ns + 1),
 			      WORLD_EVENT_START, i, 0);
@@ -250,7 +206,7 @@ void peer_start(struct world *w, uint32_t node)
 	}
 	n->alive = true;
 	n->planes[SIM_FAST].hold_count_max = relay.origin_count_max * relay.origin_window;
-	sim_plane_start(&w->sim, node, SIM_FAST, &relay_ops, peer->relay);
+	sim_plane_start(&w->sim, node, SIM_FAST, &sim_relay_ops, peer->relay);
 	sim_plane_start(&w->sim, node, SIM_SLOW, &overlay_machine_ops, peer->overlay);
 	sim_trace(&w->sim, "start peer %u:%u", n->id, peer->incarnation);
 	sensors_attach(w, node);

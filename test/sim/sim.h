@@ -31,6 +31,7 @@
 #define SIM_VIOLATION_COUNT_MAX 10
 #define SIM_TEXT_SIZE           320
 #define SIM_PARTITION_COUNT_MAX 4
+#define SIM_CUT_COUNT_MAX       8
 #define SIM_MEMORY_COUNT_MAX    32
 #define SIM_ADDRESS_FIRST       0x0a000001u
 
@@ -39,6 +40,7 @@ enum sim_event_kind {
 	SIM_EVENT_ARRIVE, /* index: slot */
 	SIM_EVENT_TURN,   /* index: plane, value: generation */
 	SIM_EVENT_HEAL_PARTITION,
+	SIM_EVENT_HEAL_CUT,
 	SIM_EVENT_WORLD,
 };
 
@@ -108,6 +110,14 @@ struct sim_partition {
 	uint8_t *inside; /* a byte a station */
 };
 
+/* Two stations that do not reach each other, whoever else they reach. */
+struct sim_cut {
+	bool active;
+	bool one_way; /* `to` reaches `from` */
+	uint32_t from;
+	uint32_t to;
+};
+
 struct sim_net {
 	uint64_t delay_ns_min;
 	uint64_t delay_ns_max;
@@ -119,7 +129,7 @@ struct sim_net {
 	uint32_t replay_ppm;
 	uint64_t salt; /* of the delay between two stations */
 	struct sim_partition partitions[SIM_PARTITION_COUNT_MAX];
-	uint32_t partition_count;
+	struct sim_cut cuts[SIM_CUT_COUNT_MAX];
 	uint32_t memory[SIM_MEMORY_COUNT_MAX]; /* slots of old frames, to be replayed */
 };
 
@@ -243,7 +253,11 @@ void sim_send(struct sim *s, uint32_t node, struct perron_endpoint to, uint8_t c
 /* Who gets the frame in `slot`; SIM_NONE: nobody. */
 uint32_t sim_route(const struct sim *s, uint32_t slot);
 void sim_net_heal(struct sim *s);
+/* A share of the stations, drawn. */
 void sim_partition_begin(struct sim *s, uint64_t until_ns);
+/* Those of `inside` (a byte a station); nothing happens if too many are active. */
+void sim_partition_split(struct sim *s, const uint8_t *inside, bool one_way, uint64_t until_ns);
+void sim_cut_begin(struct sim *s, uint32_t from, uint32_t to, bool one_way, uint64_t until_ns);
 /* A frame from nowhere: noise, or well-formed from a peer that is none. */
 void sim_net_stranger(struct sim *s, uint32_t overlay);
 

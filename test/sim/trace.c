@@ -55,6 +55,8 @@ void sim_trace_step(struct sim *s, uint32_t node, uint32_t plane, enum sim_step_
 			sim_trace_command(s, record);
 		else if (e->kind == PERRON_EFFECT_EVENT)
 			sim_trace_event(s, record);
+		else if (e->kind == PERRON_EFFECT_INDICATE)
+			sim_trace(s, "  indicate %u, %u bytes", e->class, e->size);
 		else if (e->kind != PERRON_EFFECT_SEND && e->kind != PERRON_EFFECT_FORWARD)
 			sim_trace(s, "  %s slot %u",
 				  e->kind == PERRON_EFFECT_HOLD      ? "hold"
