@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "test/sim/cell.h"
 #include "test/sim/seeds.h"
 
 static const char usage[] =
@@ -14,9 +15,10 @@ static const char usage[] =
 	"  --seed S          the run's seed (1)\n"
 	"  --seeds K         runs K seeds from S on, over the cores\n"
 	"  --jobs J          so many at a time (the machine's cores)\n"
-	"  --peers N|A..B    how many peers; a range: drawn by the seed (10..100)\n"
-	"  --faults PROFILE  none, network, crash or all (all)\n"
-	"  --until T         virtual time, like 60s or 500ms (30s)\n"
+	"  --peers N|A..B    how many peers; a range: drawn by the seed (10..100; groups: 2..16)\n"
+	"  --faults PROFILE  none, network, crash or all (all); groups: one cell and its group\n"
+	"                    communication, with everything going wrong\n"
+	"  --until T         virtual time, like 60s or 7500ms (30s; groups: 10s)\n"
 	"  --until-step N    ends after step N\n"
 	"  --trace FILE      writes every step, frame and effect (- for standard output)\n"
 	"  --verbose         prints what the seed chose and how it went\n"
@@ -159,7 +161,7 @@ static const char *expectation(int option)
 	case 'p':
 		return "a number from 1 to 20000, or a range like 10..100";
 	case 'f':
-		return "none, network, crash or all";
+		return "none, network, crash, all or groups";
 	case 'u':
 		return "5s to 36000s, like 30s or 7500ms";
 	case 't':
@@ -181,6 +183,19 @@ static const struct option options[] = {
 	{0},
 };
 
+/* What was not said. */
+static void defaults_fill(struct world_options *o)
+{
+	bool is_cell = o->profile == WORLD_PROFILE_GROUPS;
+
+	if (!o->peer_count_max) {
+		o->peer_count_min = is_cell ? 2 : 10;
+		o->peer_count_max = is_cell ? CELL_PEER_COUNT_MAX : 100;
+	}
+	if (!o->until_ns)
+		o->until_ns = (is_cell ? 10 : 30) * SIM_S;
+}
+
 static int command_line_read(int argc, char **argv, struct command_line *c)
 {
 	int option;
@@ -199,9 +214,16 @@ static int command_line_read(int argc, char **argv, struct command_line *c)
 			      optarg ? optarg : "", expectation(option));
 		return 2;
 	}
+	defaults_fill(&c->world);
 	if (optind < argc) {
 		(void)fprintf(stderr, "perron-sim: unexpected '%s'; see perron-sim --help\n",
 			      argv[optind]);
+		return 2;
+	}
+	if (c->world.profile == WORLD_PROFILE_GROUPS &&
+	    c->world.peer_count_max > CELL_PEER_COUNT_MAX) {
+		(void)fprintf(stderr, "perron-sim: --faults groups: a cell has %u peers at most\n",
+			      CELL_PEER_COUNT_MAX);
 		return 2;
 	}
 	if (c->many && c->world.trace) {
@@ -216,11 +238,7 @@ int main(int argc, char **argv)
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct world_result result;
 	struct command_line c = {
-		.world = {.seed = 1,
-			  .peer_count_min = 10,
-			  .peer_count_max = 100,
-			  .profile = WORLD_PROFILE_ALL,
-			  .until_ns = 30 * SIM_S},
+		.world = {.seed = 1, .profile = WORLD_PROFILE_ALL},
 		.seeds = {.count = 1, .jobs = cores > 0 ? (uint32_t)cores : 1},
 	};
 

@@ -143,7 +143,15 @@ struct sim_net {
 	X(DROP_HOLD, "drop-hold")                                                                  \
 	X(DROP_RELEASE, "drop-release")                                                            \
 	X(TWIN_POSITION, "twin-position")                                                          \
-	X(DEAF_PEER, "deaf-peer")
+	X(DEAF_PEER, "deaf-peer")                                                                  \
+	X(DROP_MESSAGE, "drop-message")                                                            \
+	X(DUPLICATE_MESSAGE, "duplicate-message")                                                  \
+	X(ALTER_MESSAGE, "alter-message")                                                          \
+	X(SWAP_MESSAGES, "swap-messages")                                                          \
+	X(DROP_TRANSITIONAL, "drop-transitional")                                                  \
+	X(FEW_TRANSITIONAL, "few-transitional")                                                    \
+	X(FEW_MEMBERS, "few-members")                                                              \
+	X(DROP_LIGHT, "drop-light")
 
 enum sim_mutant {
 #define X(name, text) SIM_MUTANT_##name,
@@ -151,6 +159,9 @@ enum sim_mutant {
 #undef X
 	SIM_MUTANT_COUNT
 };
+
+/* From here on they are of the world of one cell; the one before it as well. */
+#define SIM_MUTANT_CELL_FIRST SIM_MUTANT_DROP_MESSAGE
 
 struct sim;
 

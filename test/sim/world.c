@@ -1,4 +1,4 @@
-#include "test/sim/world.h"
+#include "test/sim/cell.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -264,10 +264,18 @@ static void world_print(const struct world *w, FILE *out)
 		      (double)w->joined_at_ns / 1e9);
 }
 
-static void result_print(const struct world *w, FILE *out)
+void world_result_take(const struct sim *s, uint32_t peers, FILE *out,
+		       struct world_result *result)
 {
-	const struct sim *s = &w->sim;
-
+	*result = (struct world_result){
+		.steps = s->steps,
+		.peers = peers,
+		.violations = s->violation_count,
+		.digest = s->digest,
+		.first = s->violations[0],
+	};
+	if (!out)
+		return;
 	for (uint64_t i = 0; i < s->violation_count && i < SIM_VIOLATION_COUNT_MAX; i++)
 		(void)fprintf(out, "violation at %.6f s, step %" PRIu64 ": %s\n",
 			      (double)s->violations[i].at_ns / 1e9, s->violations[i].step,
@@ -275,30 +283,27 @@ static void result_print(const struct world *w, FILE *out)
 	(void)fprintf(out,
 		      "seed=%" PRIu64 " peers=%u steps=%" PRIu64 " violations=%" PRIu64
 		      " digest=%016" PRIx64 "\n",
-		      s->seed, w->plan.peer_count, s->steps, s->violation_count, s->digest);
+		      s->seed, peers, s->steps, s->violation_count, s->digest);
 }
 
 void world_run(const struct world_options *options, FILE *out, struct world_result *result)
 {
-	struct world *w = calloc(1, sizeof(*w));
+	struct world *w;
 
+	if (options->profile == WORLD_PROFILE_GROUPS) {
+		cell_run(options, out, result);
+		return;
+	}
+	w = calloc(1, sizeof(*w));
 	PERRON_ASSERT(w);
 	w->options = *options;
 	world_begin(w);
 	if (sim_run(&w->sim, w->plan.until_ns) && !w->sim.ended)
 		stream_check_end(w);
 	sim_digest_word(&w->sim, w->delivered);
-	*result = (struct world_result){
-		.steps = w->sim.steps,
-		.peers = w->plan.peer_count,
-		.violations = w->sim.violation_count,
-		.digest = w->sim.digest,
-		.first = w->sim.violations[0],
-	};
 	if (out && options->verbose)
 		world_print(w, out);
-	if (out)
-		result_print(w, out);
+	world_result_take(&w->sim, w->plan.peer_count, out, result);
 	world_free(w);
 	free(w);
 }

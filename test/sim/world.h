@@ -35,7 +35,8 @@
 	X(NONE, "none")                                                                            \
 	X(NETWORK, "network")                                                                      \
 	X(CRASH, "crash")                                                                          \
-	X(ALL, "all")
+	X(ALL, "all")                                                                              \
+	X(GROUPS, "groups") /* a world of its own: cell.h */
 
 enum world_profile {
 #define X(name, text) WORLD_PROFILE_##name,
@@ -211,6 +212,9 @@ struct world_result {
 
 const char *world_profile_name(uint32_t profile);
 
+/* What a run came to; prints its violations and closing line. */
+void world_result_take(const struct sim *s, uint32_t peers, FILE *out,
+		       struct world_result *result);
 /* Runs one seed and prints its violations and its closing line to `out` (NULL: nothing). */
 void world_run(const struct world_options *options, FILE *out, struct world_result *result);
 
