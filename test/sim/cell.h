@@ -100,6 +100,7 @@ struct cell_keeper {
 };
 
 struct cell_light {
+	bool is_told; /* in this view */
 	uint8_t member_count;
 	uint32_t members[PERRON_GROUP_MEMBER_COUNT_MAX];
 };
@@ -136,7 +137,7 @@ struct cell_passage {
 	uint32_t before;       /* the same stay's; SIM_NONE */
 	uint32_t beside;       /* another's through the same view; SIM_NONE */
 	uint32_t together;     /* members of the view that go on from it with this one; 0: it lasts */
-	uint32_t steady;       /* groups that the stay was in all the time, a bit each */
+	uint32_t steady;       /* groups that the stay was in for certain all the time, a bit each */
 	uint32_t regular;      /* what was given to the stay: the regular part begins here */
 	uint32_t transitional; /* and the transitional part here */
 	uint32_t end;
@@ -151,7 +152,7 @@ struct cell_stay {
 	uint8_t end; /* enum cell_stay_end */
 	bool transitional;
 	uint32_t passage;
-	uint32_t wanted; /* groups joined, as far as it asked; a bit each */
+	uint32_t wanted; /* groups that it asked to be in, and not to leave; a bit each */
 	struct cell_light light[CELL_GROUP_COUNT + 1]; /* as it was told */
 	uint32_t *sent; /* messages */
 	uint32_t sent_count;

@@ -225,9 +225,12 @@ static void light_change(struct cell *w, uint32_t node)
 		error = perron_group_light_leave(g, sim_local_ns(s, node), group, &s->effects);
 	else
 		error = perron_group_light_join(g, sim_local_ns(s, node), group, &s->effects);
-	if (!error && stay)
+	/* When its leaving takes effect it is not told. */
+	if (!error && stay) {
 		stay->wanted ^= 1u << group;
-	else if (error != -EAGAIN && !(error == -ENOTCONN && !stay))
+		w->passages[stay->passage].steady &= stay->wanted;
+	}
+	if (error && error != -EAGAIN && !(error == -ENOTCONN && !stay))
 		sim_violation(s, "light: peer %u %s group %u: error %d", s->nodes[node].id,
 			      is_in ? "leaves" : "joins", group, error);
 	sim_trace(s, "peer %u %s group %u: %d", s->nodes[node].id, is_in ? "leaves" : "joins",

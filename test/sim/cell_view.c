@@ -13,7 +13,8 @@
  *	                  light-weight groups those that both were in all the time
  *	self-delivery     what a member sent out in a view, it was given before it leaves the view. (It
  *	                  was sent out when nothing waits to be sent any more.)
- *	light             a group's members are of the regular view, in its order
+ *	light             a group's members are of the regular view, in its order, the peer itself among
+ *	                  them: who has left is not told
  */
 #include "test/sim/cell.h"
 
@@ -164,7 +165,8 @@ static uint32_t steady_now(const struct cell *w, uint32_t stay)
 	uint32_t steady = 0;
 
 	for (uint32_t group = 1; group <= CELL_GROUP_COUNT; group++)
-		if (cell_light_has(&s->light[group], cell_peer_id(w, stay)))
+		if ((s->wanted >> group & 1) &&
+		    cell_light_has(&s->light[group], cell_peer_id(w, stay)))
 			steady |= 1u << group;
 	return steady;
 }
@@ -186,6 +188,8 @@ static uint32_t passage_begin(struct cell *w, uint32_t stay, uint32_t view)
 	w->views[view].passage = w->passage_count;
 	s->passage = w->passage_count++;
 	s->transitional = false;
+	for (uint32_t group = 1; group <= CELL_GROUP_COUNT; group++)
+		s->light[group].is_told = false;
 	memset(s->scanned, 0, CELL_STAY_COUNT_MAX * sizeof(*s->scanned));
 	return s->passage;
 }
@@ -220,14 +224,15 @@ static void part_check(struct cell *w, const struct cell_passage *a, const struc
 	const uint32_t *marks = w->marks;
 	uint32_t first = is_transitional ? a->transitional : a->regular;
 	uint32_t end = is_transitional ? a->end : a->transitional;
-	uint32_t at = is_transitional ? b->transitional : b->regular;
+	uint32_t from = is_transitional ? b->transitional : b->regular;
 	uint32_t last = is_transitional ? b->end : b->transitional;
+	uint32_t at = from;
 
 	for (uint32_t i = first; i < end; i++) {
 		uint32_t m = x->given[i];
 		if (!is_comparable(w, steady, m))
 			continue;
-		if (marks[m] <= at || marks[m] > last) {
+		if (marks[m] <= from || marks[m] > last) {
 			sim_violation(&w->sim, "virtual-synchrony: peer %u was given #%u in the %s "
 				      "part of view %u; peer %u, who came along, was not",
 				      cell_peer_id(w, a->stay), m,
@@ -453,9 +458,10 @@ void cell_watch_light(struct cell *w, uint32_t node, const struct perron_group_l
 		return;
 	}
 	struct cell_stay *s = &w->stays[peer->stay];
-	struct cell_passage *p = &w->passages[s->passage];
-	const struct perron_group_view *v = &w->views[p->view].view;
+	const struct perron_group_view *v =
+		&w->views[w->passages[s->passage].view].view;
 	struct cell_light *light = &s->light[l->group];
+	light->is_told = true;
 	light->member_count = l->member_count;
 	memcpy(light->members, l->members, sizeof(light->members));
 	for (uint32_t i = 0; i < l->member_count; i++) {
@@ -467,10 +473,11 @@ void cell_watch_light(struct cell *w, uint32_t node, const struct perron_group_l
 				      l->group, v->id.number);
 	}
 	if (!cell_light_has(light, id))
-		p->steady &= ~(1u << l->group);
+		sim_violation(&w->sim, "light: peer %u is told of group %u without itself", id,
+			      l->group);
 	w->counts.lights++;
-	sim_trace(&w->sim, "peer %u is told of group %u: %u members%s", id, l->group,
-		  l->member_count, cell_light_has(light, id) ? ", itself" : "");
+	sim_trace(&w->sim, "peer %u is told of group %u: %u members", id, l->group,
+		  l->member_count);
 }
 
 /* --- after a step --- */

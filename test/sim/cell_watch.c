@@ -12,7 +12,8 @@
  *	              in the same regular view was given before, where the receiver is addressed.
  *	              Over views: causality ends at a change (as in EVS), but those who move together
  *	              have been given the same (virtual-synchrony), its sender as well (self-delivery)
- *	light         at each agreed message, members of one group agree on who is in it
+ *	light         at each agreed message, members of one group agree on who is in it, from when
+ *	              they were told so in this view until they ask to leave
  *
  * Causal, agreed and safe messages are the causal ones; those of service FIFO precede nothing but
  * their sender's later messages.
@@ -187,7 +188,7 @@ static void light_check(struct cell *w, uint32_t stay, uint32_t index)
 	struct cell_message *m = &w->messages[index];
 
 	for (uint32_t group = 1; group <= CELL_GROUP_COUNT; group++) {
-		if (!cell_light_has(&s->light[group], cell_peer_id(w, stay)))
+		if (!s->light[group].is_told || !(s->wanted >> group & 1))
 			continue;
 		uint64_t hash = light_hash(&s->light[group]);
 		if (!m->light[group - 1])
@@ -207,6 +208,8 @@ static void owed_note(struct cell *w, uint32_t stay, uint32_t index)
 	struct cell_message *m = &w->messages[index];
 	uint32_t all = s->transitional ? p->together : (1u << v->member_count) - 1;
 
+	if (m->group && !s->light[m->group].is_told)
+		return;
 	for (uint32_t i = 0; i < v->member_count; i++)
 		if (m->group && !cell_light_has(&s->light[m->group], v->members[i].peer))
 			all &= ~(1u << i);
