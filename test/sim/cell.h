@@ -100,7 +100,8 @@ struct cell_keeper {
 };
 
 struct cell_light {
-	bool is_told; /* in this view */
+	bool is_certain; /* told that it is in, and has not asked to leave since */
+	bool is_told;    /* the same, in this view */
 	uint8_t member_count;
 	uint32_t members[PERRON_GROUP_MEMBER_COUNT_MAX];
 };
@@ -138,6 +139,7 @@ struct cell_passage {
 	uint32_t beside;       /* another's through the same view; SIM_NONE */
 	uint32_t together;     /* members of the view that go on from it with this one; 0: it lasts */
 	uint32_t steady;       /* groups that the stay was in for certain all the time, a bit each */
+	uint64_t light[CELL_GROUP_COUNT]; /* who was in a group at its end */
 	uint32_t regular;      /* what was given to the stay: the regular part begins here */
 	uint32_t transitional; /* and the transitional part here */
 	uint32_t end;
@@ -297,6 +299,8 @@ uint32_t cell_view_find(const struct cell *w, const struct perron_group_view *v)
 /* Where a member stands in a view; SIM_NONE: nowhere. */
 uint32_t cell_member_index(const struct perron_group_view *v, uint32_t peer, uint32_t incarnation);
 bool cell_light_has(const struct cell_light *l, uint32_t peer);
+/* Who is in a group, as the stay was told in this view; 0: it was not, or is to leave. */
+uint64_t cell_light_hash(const struct cell_stay *s, uint32_t group);
 
 /* cell_check.c */
 void cell_check_end(struct cell *w);

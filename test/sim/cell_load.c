@@ -218,8 +218,13 @@ static void light_change(struct cell *w, uint32_t node)
 	uint32_t group = (uint32_t)perron_random_between(&w->random, 1, CELL_GROUP_COUNT);
 	struct cell_stay *stay = peer->stay == SIM_NONE ? NULL : &w->stays[peer->stay];
 	bool is_in = stay && (stay->wanted >> group & 1);
+	struct perron_group_info info;
 	int error;
 
+	/* Whoever joins again while it leaves is not told which of its groups it is in. */
+	cell_info(w, node, &info);
+	if (stay && !is_in && (info.pending || info.unstable))
+		return;
 	sim_step_begin(s, node);
 	if (is_in)
 		error = perron_group_light_leave(g, sim_local_ns(s, node), group, &s->effects);
@@ -229,6 +234,8 @@ static void light_change(struct cell *w, uint32_t node)
 	if (!error && stay) {
 		stay->wanted ^= 1u << group;
 		w->passages[stay->passage].steady &= stay->wanted;
+		stay->light[group].is_told = false;
+		stay->light[group].is_certain = false;
 	}
 	if (error && error != -EAGAIN && !(error == -ENOTCONN && !stay))
 		sim_violation(s, "light: peer %u %s group %u: error %d", s->nodes[node].id,

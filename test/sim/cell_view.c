@@ -14,7 +14,8 @@
  *	self-delivery     what a member sent out in a view, it was given before it leaves the view. (It
  *	                  was sent out when nothing waits to be sent any more.)
  *	light             a group's members are of the regular view, in its order, the peer itself among
- *	                  them: who has left is not told
+ *	                  them (who has left is not told); at the end of a view, those of a group who
+ *	                  go on together agree on who is in it
  */
 #include "test/sim/cell.h"
 
@@ -165,8 +166,7 @@ static uint32_t steady_now(const struct cell *w, uint32_t stay)
 	uint32_t steady = 0;
 
 	for (uint32_t group = 1; group <= CELL_GROUP_COUNT; group++)
-		if ((s->wanted >> group & 1) &&
-		    cell_light_has(&s->light[group], cell_peer_id(w, stay)))
+		if (s->light[group].is_certain)
 			steady |= 1u << group;
 	return steady;
 }
@@ -269,6 +269,11 @@ static void marks_fill(struct cell *w, const struct cell_passage *of)
 static void together_check(struct cell *w, const struct cell_passage *a,
 			   const struct cell_passage *b)
 {
+	for (uint32_t i = 0; i < CELL_GROUP_COUNT; i++)
+		if (a->light[i] && b->light[i] && a->light[i] != b->light[i])
+			sim_violation(&w->sim, "light: at the end of view %u, peers %u and %u see "
+				      "others in group %u", w->views[a->view].view.id.number,
+				      cell_peer_id(w, a->stay), cell_peer_id(w, b->stay), i + 1);
 	w->counts.together++;
 	marks_fill(w, b);
 	part_check(w, a, b, false);
@@ -385,6 +390,8 @@ static void regular_told(struct cell *w, uint32_t node, const struct perron_grou
 		p->end = s->given_count;
 		if (!s->transitional)
 			p->transitional = s->given_count;
+		for (uint32_t group = 1; group <= CELL_GROUP_COUNT; group++)
+			p->light[group - 1] = cell_light_hash(s, group);
 	}
 	uint32_t view = view_keep(w, node, v);
 	uint32_t passage = passage_begin(w, peer->stay, view);
@@ -461,7 +468,8 @@ void cell_watch_light(struct cell *w, uint32_t node, const struct perron_group_l
 	const struct perron_group_view *v =
 		&w->views[w->passages[s->passage].view].view;
 	struct cell_light *light = &s->light[l->group];
-	light->is_told = true;
+	light->is_told = s->wanted >> l->group & 1;
+	light->is_certain = light->is_told;
 	light->member_count = l->member_count;
 	memcpy(light->members, l->members, sizeof(light->members));
 	for (uint32_t i = 0; i < l->member_count; i++) {

@@ -12,8 +12,8 @@
  *	              in the same regular view was given before, where the receiver is addressed.
  *	              Over views: causality ends at a change (as in EVS), but those who move together
  *	              have been given the same (virtual-synchrony), its sender as well (self-delivery)
- *	light         at each agreed message, members of one group agree on who is in it, from when
- *	              they were told so in this view until they ask to leave
+ *	light         at each agreed message that is given in the regular view, members of one group
+ *	              agree on who is in it, from when they were told so until they ask to leave
  *
  * Causal, agreed and safe messages are the causal ones; those of service FIFO precede nothing but
  * their sender's later messages.
@@ -86,7 +86,8 @@ static void receiver_check(struct cell *w, uint32_t node, uint32_t index)
 	const struct cell_passage *p = &w->passages[s->passage];
 	uint32_t id = w->sim.nodes[node].id;
 
-	if (m->group && !cell_light_has(&s->light[m->group], id))
+	/* After a change, members are told of their groups only when all know the same. */
+	if (m->group && !(s->wanted >> m->group & 1) && !cell_light_has(&s->light[m->group], id))
 		sim_violation(&w->sim, "no-creation: peer %u was given #%u to group %u, not its own",
 			      id, index, m->group);
 	if (cell_member_index(&w->views[p->view].view, cell_peer_id(w, m->stay),
@@ -173,10 +174,13 @@ static void order_check(struct cell *w, uint32_t stay, uint32_t index)
 	past_add(s, m);
 }
 
-static uint64_t light_hash(const struct cell_light *l)
+uint64_t cell_light_hash(const struct cell_stay *s, uint32_t group)
 {
+	const struct cell_light *l = &s->light[group];
 	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ l->member_count;
 
+	if (!l->is_told)
+		return 0;
 	for (uint32_t i = 0; i < l->member_count; i++)
 		hash = (hash ^ l->members[i]) * UINT64_C(0x100000001b3);
 	return hash | 1;
@@ -188,12 +192,10 @@ static void light_check(struct cell *w, uint32_t stay, uint32_t index)
 	struct cell_message *m = &w->messages[index];
 
 	for (uint32_t group = 1; group <= CELL_GROUP_COUNT; group++) {
-		if (!s->light[group].is_told || !(s->wanted >> group & 1))
-			continue;
-		uint64_t hash = light_hash(&s->light[group]);
+		uint64_t hash = cell_light_hash(s, group);
 		if (!m->light[group - 1])
 			m->light[group - 1] = hash;
-		else if (m->light[group - 1] != hash)
+		else if (hash && m->light[group - 1] != hash)
 			sim_violation(&w->sim, "light: at #%u, peer %u sees others in group %u than "
 				      "another of the group", index, cell_peer_id(w, stay), group);
 	}
@@ -239,7 +241,7 @@ static void message_given(struct cell *w, uint32_t node)
 	view_check(w, node, index);
 	order_check(w, stay, index);
 	given_add(w, stay, index);
-	if (m->service >= PERRON_GROUP_AGREED)
+	if (m->service >= PERRON_GROUP_AGREED && !w->stays[stay].transitional)
 		light_check(w, stay, index);
 	if (m->service == PERRON_GROUP_SAFE)
 		owed_note(w, stay, index);

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 
 #include "overlay/overlay_ops.h"
+#include "runtime/base/bytes.h"
 #include "test/sim/sim.h"
 
 const char *sim_mutant_name(uint32_t mutant)
@@ -66,6 +67,21 @@ void sim_trace_step(struct sim *s, uint32_t node, uint32_t plane, enum sim_step_
 	}
 }
 
+/* What a frame of a group is, as in docs/protocol.md. */
+static void trace_group(struct sim *s, const struct perron_header *h, const uint8_t *payload)
+{
+	static const char *const kinds[] = {"none",   "hello", "leave", "state",  "refuse",
+					    "commit", "ready", "data",  "status", "nack"};
+	enum { VIEW_AT = 12, HEAD_SIZE = 24 };
+
+	if (h->type != PERRON_TYPE_GROUP || h->length < HEAD_SIZE ||
+	    payload[0] >= sizeof(kinds) / sizeof(kinds[0]))
+		return;
+	sim_trace(s, "      group %s, flags %x, member %u, view %u.%u.%u", kinds[payload[0]],
+		  payload[1], payload[3], perron_load32(payload + VIEW_AT),
+		  perron_load32(payload + VIEW_AT + 4), perron_load32(payload + VIEW_AT + 8));
+}
+
 void sim_trace_frame(struct sim *s, const char *what, const uint8_t *data, uint32_t size)
 {
 	struct perron_header h;
@@ -82,6 +98,7 @@ void sim_trace_frame(struct sim *s, const char *what, const uint8_t *data, uint3
 		  what, perron_type_name(h.type), perron_class_name(h.class), h.source,
 		  h.source_incarnation, h.destination, h.destination_incarnation, h.stream,
 		  (unsigned long long)h.sequence, h.flags, h.link_sequence, h.link_ack, h.length);
+	trace_group(s, &h, data + PERRON_HEADER_SIZE);
 }
 
 void sim_trace_command(struct sim *s, const struct perron_command *c)
