@@ -1,0 +1,82 @@
+/*
+ * One cell for tests of the story of a group: relays on one thread, in steps of a millisecond, which
+ * is what a hop takes, over a network that loses what a test tells it to. What stands for
+ * housekeeping opens each link, and opens it again when it went down. The simulator (test/sim) is
+ * where faults are drawn; here one sentence is followed.
+ *
+ * Each peer's story is a text: "[1 2 3]" a regular view, "(1 2)" a transitional one, and the bytes
+ * of each message, in the order in which the peer was told, a blank between.
+ */
+#ifndef PERRON_TEST_UNIT_FT_CELL_H
+#define PERRON_TEST_UNIT_FT_CELL_H
+
+#include "ft/relay.h"
+
+#define CELL_PEER_MAX   6
+#define CELL_STORY_SIZE 4096
+#define CELL_FLIGHT_MAX 4096
+#define CELL_KEY        UINT64_C(0x77)
+#define CELL_MS         UINT64_C(1000000)
+/* Longer than a verdict, what follows from it, and the links that are opened again. */
+#define CELL_LONG_MS 1500
+
+struct cell_flight {
+	uint32_t from;
+	uint32_t to;
+	uint8_t class;
+	uint32_t size;
+	uint8_t data[PERRON_FRAME_SIZE_MAX];
+};
+
+struct cell_peer {
+	struct perron_relay *relay;
+	bool alive;
+	uint32_t incarnation;
+	bool cut[CELL_PEER_MAX + 1];               /* nothing of ours reaches these */
+	uint64_t open_at_ns[CELL_PEER_MAX + 1];    /* links to be opened again; 0: none */
+	char story[CELL_STORY_SIZE];
+	struct perron_group_view view;             /* the last one, regular or not */
+	struct perron_group_light light;           /* the last one */
+	uint64_t told_at_ns;                       /* when it was given a message last */
+};
+
+struct cell {
+	uint64_t now_ns;
+	uint32_t count;
+	struct cell_peer peers[CELL_PEER_MAX + 1]; /* [0] unused: index is the id */
+	struct cell_flight flights[CELL_FLIGHT_MAX];
+	uint32_t head;
+	uint32_t tail;
+	/* Frames of a group of this kind (its first byte) to this peer are lost; 0: none. */
+	uint8_t lost_kind;
+	uint32_t lost_to;
+	struct perron_effect items[PERRON_EFFECT_COUNT_MAX];
+	uint8_t arena[PERRON_EFFECT_ARENA_SIZE];
+	struct perron_effects out;
+};
+
+/* As docs/protocol.md numbers them. */
+#define CELL_KIND_DATA   7
+#define CELL_KIND_STATUS 8
+#define CELL_KIND_NACK   9
+
+/* Peers 1 to `count` in one view, their stories empty. */
+struct cell *cell_make(uint32_t count);
+void cell_free(struct cell *w);
+void cell_run(struct cell *w, uint32_t ms);
+/* Stories begin anew. */
+void cell_forget(struct cell *w);
+/* Those of `side` (bit i: peer i) and the others do not reach each other; 0: everybody does. */
+void cell_part(struct cell *w, uint32_t side);
+void cell_kill(struct cell *w, uint32_t id);
+void cell_start(struct cell *w, uint32_t id);
+/* The peer leaves the cell, or comes back. */
+void cell_leave(struct cell *w, uint32_t id);
+void cell_enter(struct cell *w, uint32_t id);
+int cell_send(struct cell *w, uint32_t id, uint32_t group, enum perron_group_service service,
+	      const char *text);
+void cell_light(struct cell *w, uint32_t id, uint32_t group, bool joins);
+const char *cell_story(struct cell *w, uint32_t id);
+struct perron_group_info cell_info(struct cell *w, uint32_t id);
+
+#endif
