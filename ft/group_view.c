@@ -28,9 +28,16 @@ static bool is_before(uint8_t slot_a, uint32_t a, uint8_t slot_b, uint32_t b)
 	return slot_a != slot_b ? slot_a < slot_b : a < b;
 }
 
+/* Heard from, both ways; this is what others are told. */
+static bool is_linked(const struct group_sibling *s)
+{
+	return s && s->up && s->known;
+}
+
+/* And to be reckoned with: neither silent in a change nor passed over as a leader of late. */
 static bool is_reached(const struct group_sibling *s)
 {
-	return s && s->up && s->known && !s->excluded_until_ns;
+	return is_linked(s) && !s->excluded_until_ns;
 }
 
 static bool reaches(const struct group_sibling *s, uint32_t peer)
@@ -152,7 +159,7 @@ void group_hello_send(struct perron_group *g, uint64_t now_ns, struct group_sibl
 	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX];
 
 	for (uint32_t i = 0; i < g->sibling_count; i++)
-		if (is_reached(&g->siblings[i]))
+		if (is_linked(&g->siblings[i]))
 			hello.reach[hello.reach_count++] = g->siblings[i].peer;
 	s->hello_sent_ns = now_ns;
 	group_send(g, now_ns, s->peer, payload, group_hello_write(payload, &head, &hello), out);
@@ -481,7 +488,7 @@ static void own_state(struct perron_group *g)
 		state->stable[i] = g->streams[i].stable;
 	}
 	for (uint32_t i = 0; i < c->candidate_count; i++)
-		if (i == c->self || is_reached(group_sibling(g, c->candidates[i].peer)))
+		if (i == c->self || is_linked(group_sibling(g, c->candidates[i].peer)))
 			state->reach |= bit(i);
 	c->stated |= bit(c->self);
 	c->told_size = group_state_write(c->told, &head, c, state);
@@ -576,7 +583,7 @@ static bool may_follow(struct perron_group *g, const struct group_change *other)
 	struct group_sibling *leader = group_sibling(g, other->id.peer);
 	uint8_t state = g->state;
 
-	if (!leader || !leader->up || !leader->known || state == PERRON_GROUP_STATE_INSTALL)
+	if (!is_linked(leader) || state == PERRON_GROUP_STATE_INSTALL)
 		return false;
 	leader->excluded_until_ns = 0; /* it wants us */
 	if (leader_of(g) != leader->peer || serial_ahead(other->id.number, g->view.id.number) <= 0)

@@ -130,7 +130,7 @@ static void cascade_begin(struct cell *w)
 
 	/* Those that are only heard of by silence begin later. */
 	if (below(w, 2))
-		at_ns += w->plan.relay.beat_timeout_ns;
+		at_ns += w->plan.relay.detector.timeout_ns_max;
 	for (uint64_t i = 0; i < count; i++) {
 		at_ns += below(w, gap_ns_max);
 		sim_heap_push(&w->sim.agenda, at_ns, CELL_EVENT_STRIKE, 0, 0);
@@ -142,7 +142,7 @@ void cell_fault_strike(struct cell *w, bool is_first)
 	const struct cell_plan *p = &w->plan;
 	uint32_t sum = p->partition_weight + p->cut_weight + p->crash_weight + p->stall_weight +
 		       p->move_weight;
-	uint64_t short_ns = 2 * p->relay.beat_timeout_ns + p->relay.group.attempt_ns;
+	uint64_t short_ns = 2 * p->relay.detector.timeout_ns_max + p->relay.group.attempt_ns;
 
 	if (w->healed_at_ns || !sum || w->strikes >= STRIKES_MAX)
 		return;

@@ -61,10 +61,15 @@ static void timing_draw(struct cell *w)
 	uint64_t beat_ns = between(w, 5, 50) * SIM_MS;
 
 	perron_relay_config_default(r);
-	r->beat_interval_ns = beat_ns;
-	r->beat_timeout_ns = beat_ns * between(w, 4, 6);
-	if (r->beat_timeout_ns < 2 * beat_ns + 6 * delay_ns)
-		r->beat_timeout_ns = 2 * beat_ns + 6 * delay_ns;
+	uint64_t timeout_ns = beat_ns * between(w, 4, 6);
+	if (timeout_ns < 2 * beat_ns + 6 * delay_ns)
+		timeout_ns = 2 * beat_ns + 6 * delay_ns;
+	r->detector = (struct perron_detector_config){
+		.kind = (uint8_t)between(w, 0, PERRON_DETECTOR_COUNT - 1),
+		.interval_ns = beat_ns,
+		.timeout_ns_min = timeout_ns,
+		.timeout_ns_max = 2 * timeout_ns,
+	};
 	r->group.resend_ns = delay_ns * between(w, 2, 4);
 	r->group.attempt_ns = r->group.resend_ns * between(w, 8, 16);
 	r->group.hello_ns = between(w, 20, 200) * SIM_MS;
@@ -165,7 +170,7 @@ void cell_plan_print(const struct cell *w, FILE *out)
 	(void)fprintf(out,
 		      "plan: us: beat %llu/%llu, resend %llu, attempt %llu, hello %llu, exclude "
 		      "%llu, acknowledge %llu, reopen %llu; window %u, pending %u, members %u\n",
-		      us(p->relay.beat_interval_ns), us(p->relay.beat_timeout_ns), us(g->resend_ns),
+		      us(p->relay.detector.interval_ns), us(p->relay.detector.timeout_ns_max), us(g->resend_ns),
 		      us(g->attempt_ns), us(g->hello_ns), us(g->exclude_ns), us(g->acknowledge_ns),
 		      us(p->reopen_ns_max), g->window, g->pending_count, g->member_count_max);
 }
