@@ -84,8 +84,8 @@ static void bound_learn(struct perron_detector *d)
 	uint64_t peak_ns = d->peak_ns > d->peak_ns_last ? d->peak_ns : d->peak_ns_last;
 	uint64_t bound_ns = d->mean_ns + 4 * d->deviation_ns + 2 * beat_ns;
 
-	if (bound_ns < peak_ns + peak_ns / 2)
-		bound_ns = peak_ns + peak_ns / 2;
+	if (bound_ns < peak_ns + peak_ns / 4)
+		bound_ns = peak_ns + peak_ns / 4;
 	if (bound_ns < c->timeout_ns_min)
 		bound_ns = c->timeout_ns_min;
 	d->bound_ns = bound_ns < c->timeout_ns_max ? bound_ns : c->timeout_ns_max;

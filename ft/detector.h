@@ -8,7 +8,7 @@
  *	         long its silences were so far, within bounds
  *
  * The accrual bound is the mean of the longest silence of each interval, four mean deviations
- * (Jacobson) and two intervals for lost beats; and it is half as much again as the longest silence
+ * (Jacobson) and two intervals for lost beats; and it is a quarter more than the longest silence
  * of the last minutes that ended by itself. Until it has seen some it is the upper bound.
  *
  * Silence is not the only sign. A neighbour that is heard but acknowledges nothing of ours for the

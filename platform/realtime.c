@@ -12,6 +12,8 @@ static int thread_begin(const char *name, int priority)
 	const struct sched_param parameter = {.sched_priority = priority};
 	pid_t thread = (pid_t)strtol(name, NULL, 10);
 
+	if (thread > 0 && sched_getscheduler(thread) == SCHED_FIFO)
+		return 0;
 	/* ESRCH: it has ended meanwhile. */
 	if (thread > 0 && sched_setscheduler(thread, SCHED_FIFO, &parameter) && errno != ESRCH)
 		return -errno;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -55,6 +56,20 @@ void station_ports_watch(struct perron_station *s)
 		else if (s->interfaces_fd < 0)
 			s->interfaces_fd = interfaces_open();
 	}
+}
+
+uint32_t station_ports_fds(const struct perron_station *s, struct pollfd *out)
+{
+	uint32_t count = 0;
+
+	if (s->interfaces_fd >= 0)
+		out[count++] = (struct pollfd){.fd = s->interfaces_fd, .events = POLLIN};
+	for (uint32_t i = 0; i < s->port_open_count; i++) {
+		int fd = perron_port_link_fd(&s->ports[i]);
+		if (fd >= 0)
+			out[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+	}
+	return count;
 }
 
 void station_ports_unwatch(struct perron_station *s)
@@ -128,11 +143,15 @@ static void port_look(struct perron_station *s, uint32_t index)
 
 void station_ports_keep(struct perron_station *s)
 {
+	uint64_t unused;
 	bool all = interfaces_heard(s) || s->now_ns >= s->ports_due_ns;
 
 	if (all)
 		s->ports_due_ns = s->now_ns + LOOK_NS;
 	for (uint32_t i = 0; i < s->port_open_count; i++) {
+		int fd = perron_port_link_fd(&s->ports[i]);
+		if (fd >= 0)
+			(void)!read(fd, &unused, sizeof(unused));
 		perron_port_upkeep(&s->ports[i], s->now_ns);
 		if (all || perron_port_link_is_polled(&s->ports[i]))
 			port_look(s, i);

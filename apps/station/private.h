@@ -265,6 +265,10 @@ bool station_command_push(struct perron_station *s, uint32_t lcore, uint32_t mac
 /* ports.c */
 void station_ports_watch(struct perron_station *s);
 void station_ports_unwatch(struct perron_station *s);
+/* Descriptors that are readable when a port's link may have changed; how many. */
+#define STATION_PORT_FD_MAX (PERRON_DESCRIPTOR_PORT_MAX + 1)
+struct pollfd;
+uint32_t station_ports_fds(const struct perron_station *s, struct pollfd *out);
 /* Each turn: looks after the ports, and tells relays of links that went down. */
 void station_ports_keep(struct perron_station *s);
 /* group.c */

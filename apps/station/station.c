@@ -379,11 +379,10 @@ static uint64_t sleep_length_ns(struct perron_station *s, bool worked)
 
 static void sleep_until_work(struct perron_station *s, bool worked)
 {
-	struct pollfd fds[3];
+	struct pollfd fds[2 + STATION_PORT_FD_MAX];
 	uint32_t fd_count = people_fds(s, fds);
 
-	if (s->interfaces_fd >= 0)
-		fds[fd_count++] = (struct pollfd){.fd = s->interfaces_fd, .events = POLLIN};
+	fd_count += station_ports_fds(s, fds + fd_count);
 	const struct timespec wait = {.tv_nsec = (long)sleep_length_ns(s, worked)};
 	rcu_thread_offline();
 	int ready = ppoll(fds, fd_count, &wait, NULL);

@@ -3,6 +3,9 @@
  * The server makes the file; the client connects, and again when it was cut off (upkeep), for the
  * PMD of 22.11 connects only when a port is started.
  *
+ * A life line (life.h) at a file of its own tells when the other process died, which the PMD
+ * learns late.
+ *
  * A server that was killed leaves its file; probe takes it away if nobody listens there any more.
  */
 #include <errno.h>
@@ -157,6 +160,18 @@ static uint32_t buffer_count(const struct perron_port_config *config)
 	return 2u * queue_count(config) << perron_port_option_number(config, "ring");
 }
 
+/* Where the path is too long for a file beside it, there is none: the PMD tells in the end. */
+static void life_begin(struct perron_port *port)
+{
+	char path[PERRON_PORT_LIFE_PATH_SIZE];
+	int size = snprintf(path, sizeof(path), "%s.life%u",
+			    perron_port_option_text(port->config, "socket"),
+			    (unsigned int)perron_port_option_number(port->config, "id"));
+
+	if (size > 0 && (size_t)size < sizeof(path))
+		(void)!perron_port_life_open(&port->life, path, !is_client(port->config));
+}
+
 static int open_port(struct perron_port *port, char *error, size_t error_size)
 {
 	if (perron_port_option_number(port->config, "zero_copy") && !rte_eal_has_hugepages()) {
@@ -177,7 +192,17 @@ static int open_port(struct perron_port *port, char *error, size_t error_size)
 	port->upkeep_next_ns = 0;
 	int result = perron_port_device_open(port, &wish, error, error_size);
 	atomic_store_explicit(&port->live, false, memory_order_release);
+	if (!result)
+		life_begin(port);
 	return result;
+}
+
+static void link_read(const struct perron_port *port, struct perron_port_link *out)
+{
+	perron_port_device_link(port, out);
+	/* Pairs with the store of the life line's thread. */
+	if (atomic_load_explicit(&port->life.is_lost, memory_order_acquire))
+		out->up = false;
 }
 
 /* Pairs with the loads in perron_port_receive and _transmit. */
@@ -235,6 +260,9 @@ static void upkeep(struct perron_port *port, uint64_t now_ns)
 		return;
 	perron_port_device_link(port, &link);
 	live_set(port, link.up);
+	/* Now the PMD knows, too: whoever comes next may have no life line. */
+	if (!link.up)
+		atomic_store_explicit(&port->life.is_lost, false, memory_order_relaxed);
 	if (link.up || port->upkeep_next_ns == 0)
 		port->upkeep_next_ns = now_ns + retry_interval_ns(port);
 	if (link.up || !is_client(port->config) || now_ns < port->upkeep_next_ns)
@@ -251,6 +279,7 @@ static void close_port(struct perron_port *port)
 {
 	const char *path = perron_port_option_text(port->config, "socket");
 	struct timespec pause = {0, 1000000};
+	perron_port_life_close(&port->life);
 	(void)rte_eal_alarm_cancel(interrupt_restart, port);
 	(void)on_interrupt_thread(port, interrupt_stop);
 	for (int i = 0; i < CLOSE_WAIT_MS; i++) {
@@ -280,5 +309,5 @@ const struct perron_port_api perron_port_memif = {
     .upkeep = upkeep,
     .close = close_port,
     .statistics = perron_port_device_statistics,
-    .link = perron_port_device_link,
+    .link = link_read,
 };

@@ -294,6 +294,11 @@ void perron_port_statistics_read(const struct perron_port *port, struct perron_p
 		port->api->statistics(port, out);
 }
 
+int perron_port_link_fd(const struct perron_port *port)
+{
+	return perron_port_life_fd(&port->life);
+}
+
 bool perron_port_link_is_polled(const struct perron_port *port)
 {
 	return port->api->link_is_polled;

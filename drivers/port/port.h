@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "drivers/port/life.h"
 #include "platform/option.h"
 #include "runtime/base/assert.h"
 
@@ -120,7 +121,7 @@ struct perron_port_api {
 	const char *summary;		     /* one line */
 	const struct perron_option *options; /* ended by a NULL name */
 	bool pci;			     /* needs the EAL's PCI bus: no --no-pci */
-	bool link_is_polled;		     /* nobody tells of its link: look often */
+	bool link_is_polled;		     /* not the kernel tells of its link: look often */
 	bool multi_segment; /* sends chained mbufs as they are; else they are copied first */
 	/* Options that contradict each other. May be NULL. 0, or -EINVAL and an error. */
 	int (*check)(const struct perron_port_config *config, char *error, size_t error_size);
@@ -177,6 +178,7 @@ struct perron_port {
 	uint64_t upkeep_next_ns; /* 0: never looked yet */
 	atomic_bool upkeep_pending;
 	atomic_bool start_failed;
+	struct perron_port_life life; /* memif: whether its other process lives */
 };
 
 /* The constant table of drivers. */
@@ -280,7 +282,12 @@ int perron_port_wake_disarm(struct perron_port *port) PERRON_MUST_USE;
 void perron_port_statistics_read(const struct perron_port *port,
 				 struct perron_port_statistics *out);
 void perron_port_link_read(const struct perron_port *port, struct perron_port_link *out);
-/* Whether nobody tells of the port's link, so that it is to be looked at often (that is cheap). */
+/*
+ * A descriptor that becomes readable when the link may have changed (to be read, then), beside
+ * looking at it; -1: none. Housekeeping.
+ */
+int perron_port_link_fd(const struct perron_port *port);
+/* Whether the kernel does not tell of the link, so that it is to be looked at often (cheap). */
 bool perron_port_link_is_polled(const struct perron_port *port);
 const char *perron_port_counter_name(enum perron_port_counter counter);
 

@@ -156,18 +156,18 @@ static void accrual_allows_more_to_an_unsteady_one(void **state)
 	assert_in_range(unsteady, 3 * INTERVAL + 10 * MS, TIMEOUT);
 }
 
-/* Half as much again as it was once silent for, for minutes; then that is forgotten. */
+/* A quarter more than it was once silent for, for minutes; then that is forgotten. */
 static void accrual_remembers_the_longest_silence(void **state)
 {
 	struct perron_detector d = opened(PERRON_DETECTOR_ACCRUAL);
 	uint64_t now_ns = beats(&d, T0, 20, INTERVAL);
 
 	(void)state;
-	now_ns = beats(&d, now_ns, 1, 120 * MS);
+	now_ns = beats(&d, now_ns, 1, 160 * MS);
 	now_ns = beats(&d, now_ns, 100, INTERVAL);
-	assert_int_equal(allowed(&d, now_ns), 180 * MS);
+	assert_int_equal(allowed(&d, now_ns), 200 * MS);
 	now_ns = beats(&d, now_ns, 1200, INTERVAL); /* a minute */
-	assert_int_equal(allowed(&d, now_ns), 180 * MS);
+	assert_int_equal(allowed(&d, now_ns), 200 * MS);
 	now_ns = beats(&d, now_ns, 1300, INTERVAL);
 	assert_in_range(allowed(&d, now_ns), 3 * INTERVAL, 3 * INTERVAL + MS);
 }
