@@ -260,6 +260,18 @@ int perron_station_create(struct perron_station **out, const struct perron_stati
 	return 0;
 }
 
+/* The EAL waits in a busy loop: under SCHED_FIFO no lcore that shares our core would ever end. */
+static void lcores_await(void)
+{
+	const struct timespec pause = {.tv_nsec = SLEEP_NS_MIN};
+	unsigned id;
+
+	for (id = rte_get_next_lcore(UINT32_MAX, 1, 0); id < RTE_MAX_LCORE;
+	     id = rte_get_next_lcore(id, 1, 0))
+		while (rte_eal_get_lcore_state(id) == RUNNING)
+			nanosleep(&pause, NULL);
+}
+
 static void lcores_stop(struct perron_station *s)
 {
 	for (uint32_t i = 0; i < s->lcore_count; i++) {
@@ -267,6 +279,7 @@ static void lcores_stop(struct perron_station *s)
 		perron_lcore_wake(&s->lcores[i]);
 	}
 	rcu_thread_offline();
+	lcores_await();
 	rte_eal_mp_wait_lcore();
 	rcu_thread_online();
 }
