@@ -46,18 +46,14 @@ static void view_tell(struct cell_peer *p, const struct perron_group_view *v)
 	p->view = *v;
 }
 
-static void message_tell(struct cell *w, struct cell_peer *p, const struct perron_group_message *m)
-{
-	story_add(p, (const char *)m->data, m->size);
-	p->told_at_ns = w->now_ns;
-}
-
 static void indicate(struct cell *w, uint32_t id, const struct perron_effect *e)
 {
 	const void *record = e->data;
 
+	const struct perron_group_message *m = record;
+
 	if (e->class == PERRON_GROUP_INDICATE_MESSAGE)
-		message_tell(w, &w->peers[id], record);
+		story_add(&w->peers[id], (const char *)m->data, m->size);
 	else if (e->class == PERRON_GROUP_INDICATE_VIEW)
 		view_tell(&w->peers[id], record);
 	else
@@ -66,23 +62,24 @@ static void indicate(struct cell *w, uint32_t id, const struct perron_effect *e)
 
 /* --- what it does --- */
 
-static bool is_lost(const struct cell *w, uint32_t to, const uint8_t *data, uint32_t size)
+/* 0: a frame of another type. */
+static uint8_t kind_of(const uint8_t *data, uint32_t size)
 {
 	struct perron_header header;
 
-	if (!w->lost_kind || to != w->lost_to)
-		return false;
 	if (perron_frame_decode(data, size, &header) != PERRON_DROP_NONE)
 		abort();
-	return header.type == PERRON_TYPE_GROUP && data[PERRON_HEADER_SIZE] == w->lost_kind;
+	return header.type == PERRON_TYPE_GROUP ? data[PERRON_HEADER_SIZE] : 0;
 }
 
 static void fly(struct cell *w, uint32_t id, const struct perron_effect *e)
 {
 	struct cell_flight *f = &w->flights[w->tail % CELL_FLIGHT_MAX];
 	uint32_t to = e->to.address - ADDRESS(0);
+	uint8_t kind = kind_of(e->data, e->size);
 
-	if (w->peers[id].cut[to] || is_lost(w, to, e->data, e->size))
+	w->peers[id].statuses += kind == CELL_KIND_STATUS;
+	if (w->peers[id].cut[to] || (kind && kind == w->lost_kind && to == w->lost_to))
 		return;
 	if (w->tail - w->head == CELL_FLIGHT_MAX)
 		abort();
@@ -153,8 +150,12 @@ void cell_start(struct cell *w, uint32_t id)
 	cfg.path_count_max = 4;
 	cfg.stream_count_max = 1;
 	cfg.origin_count_max = 1;
-	cfg.beat_interval_ns = 5 * CELL_MS;
-	cfg.beat_timeout_ns = 25 * CELL_MS;
+	cfg.detector = (struct perron_detector_config){
+		.kind = PERRON_DETECTOR_PUSH,
+		.interval_ns = 5 * CELL_MS,
+		.timeout_ns_min = 25 * CELL_MS,
+		.timeout_ns_max = 25 * CELL_MS,
+	};
 	cfg.group.member_count_max = CELL_PEER_MAX;
 	cfg.group.light_count_max = 4;
 	free(p->relay);

@@ -37,7 +37,7 @@ struct cell_peer {
 	char story[CELL_STORY_SIZE];
 	struct perron_group_view view;             /* the last one, regular or not */
 	struct perron_group_light light;           /* the last one */
-	uint64_t told_at_ns;                       /* when it was given a message last */
+	uint32_t statuses;                         /* frames of that kind that it sent */
 };
 
 struct cell {

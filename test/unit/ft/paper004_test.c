@@ -27,6 +27,17 @@ static void assert_stories(struct cell *w, uint32_t first, uint32_t last, const 
 		assert_story(w, id, story);
 }
 
+static void assert_ends(struct cell *w, uint32_t first, uint32_t last, const char *end)
+{
+	for (uint32_t id = first; id <= last; id++) {
+		const char *story = cell_story(w, id);
+		size_t size = strlen(story);
+		if (size < strlen(end) || strcmp(story + size - strlen(end), end) != 0)
+			fail_msg("peer %u was told \"%s\", which does not end \"%s\"", id, story,
+				 end);
+	}
+}
+
 static void send(struct cell *w, uint32_t id, enum perron_group_service service, const char *text)
 {
 	assert_int_equal(cell_send(w, id, 0, service, text), 0);
@@ -147,8 +158,10 @@ static void components_merge_into_a_larger_one(void **state)
 	cell_forget(w);
 	cell_part(w, 0);
 	cell_run(w, CELL_LONG_MS);
-	assert_stories(w, 1, 3, "(1 2 3) [1 2 3 4 5]");
-	assert_stories(w, 4, 5, "(4 5) [1 2 3 4 5]");
+	/* Perhaps one after the other. */
+	assert_ends(w, 1, 5, "[1 2 3 4 5]");
+	assert_stories(w, 2, 3, cell_story(w, 1));
+	assert_int_equal(strncmp(cell_story(w, 1), "(1 2 3) [1 2 3 4", 16), 0);
 	cell_free(w);
 }
 
@@ -184,15 +197,16 @@ static void crash_recovery_leave_and_join_are_each_told(void **state)
 static void a_change_is_told_in_two_parts(void **state)
 {
 	struct cell *w = cell_make(3);
-	struct perron_group_view_id before = cell_info(w, 1).view.id;
+	struct perron_group_info before = cell_info(w, 1);
 
 	(void)state;
 	cell_kill(w, 2);
 	while (!*cell_story(w, 1))
 		cell_run(w, 1);
 	cell_run(w, CELL_LONG_MS);
+	struct perron_group_info after = cell_info(w, 1);
 	assert_story(w, 1, "(1 3) [1 3]");
-	assert_false(perron_group_view_id_equal(&before, &cell_info(w, 1).view.id));
+	assert_false(perron_group_view_id_equal(&before.view.id, &after.view.id));
 	cell_free(w);
 }
 
@@ -303,10 +317,10 @@ static void an_agreed_message_waits_for_a_word_from_every_member(void **state)
 	cell_run(w, 100);
 	w->lost_kind = CELL_KIND_STATUS;
 	w->lost_to = 2;
-	send(w, 1, AGREED, "agreed");
+	send(w, 3, AGREED, "agreed");
 	cell_run(w, 20);
-	/* 1 heard of both that their clocks are beyond it; 2 did not hear 3. */
-	assert_story(w, 1, "agreed");
+	/* 3 heard of both that their clocks are beyond it; 2 did not hear 1. */
+	assert_story(w, 3, "agreed");
 	assert_story(w, 2, "");
 	w->lost_kind = 0;
 	cell_run(w, 100);
@@ -348,19 +362,15 @@ static void the_whole_table_makes_it_two_network_diameters(void **state)
 static void one_acknowledgement_stands_for_many_messages(void **state)
 {
 	struct cell *w = cell_make(3);
-	struct perron_relay_counters before;
-	struct perron_relay_counters after;
 
 	(void)state;
 	cell_run(w, 100);
-	perron_relay_counters_read(w->peers[2].relay, &before);
+	w->peers[2].statuses = 0;
 	for (uint32_t i = 0; i < 20; i++)
 		send(w, 1, FIFO, "many");
 	cell_run(w, 50);
-	perron_relay_counters_read(w->peers[2].relay, &after);
 	assert_int_equal(cell_info(w, 1).unstable, 0);
-	/* Beats are among them. */
-	assert_true(after.sent - before.sent < 40);
+	assert_in_range(w->peers[2].statuses, 1, 10);
 	cell_free(w);
 }
 
@@ -392,7 +402,7 @@ static void appendix_1_and_a_row_that_is_lost(void **state)
 	cell_run(w, 1);
 	w->lost_kind = CELL_KIND_STATUS;
 	w->lost_to = 4;
-	/* What they say now was sent already; what they would say to N4 from here on is lost. */
+	/* All rows of the first round are lost, those of the next ones only on their way to N4. */
 	w->head = w->tail;
 	cell_run(w, 30);
 	assert_story(w, 4, "");
