@@ -370,7 +370,9 @@ void cell_run(const struct world_options *options, FILE *out, struct world_resul
 	PERRON_ASSERT(w);
 	w->options = *options;
 	cell_begin(w);
-	if (sim_run(&w->sim, w->plan.until_ns) && !w->sim.ended)
+	bool is_through = sim_run(&w->sim, w->plan.until_ns) && !w->sim.ended;
+	cell_check_order(w);
+	if (is_through)
 		cell_check_end(w);
 	if (out && options->verbose)
 		cell_print(w, out);

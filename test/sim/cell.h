@@ -303,6 +303,7 @@ bool cell_light_has(const struct cell_light *l, uint32_t peer);
 uint64_t cell_light_hash(const struct cell_stay *s, uint32_t group);
 
 /* cell_check.c */
+void cell_check_order(struct cell *w); /* at any time */
 void cell_check_end(struct cell *w);
 
 static inline uint32_t cell_peer_id(const struct cell *w, uint32_t stay)

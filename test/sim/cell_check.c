@@ -1,5 +1,5 @@
 /*
- * What only several histories tell, when the run has ended:
+ * What only several histories tell, when the run has ended (the order: however it ended):
  *
  *	agreed         any two agreed or safe messages that two stays were given, in one order: over
  *	               views, over partitions, over all time; and there is one order of all of them
@@ -301,12 +301,16 @@ static void rest_check(struct cell *w, uint32_t node)
 			      (unsigned long long)w->sim.nodes[node].dropped);
 }
 
+void cell_check_order(struct cell *w)
+{
+	pairs_check(w);
+	circle_check(w);
+}
+
 void cell_check_end(struct cell *w)
 {
 	char text[SIM_TEXT_SIZE / 2] = "";
 
-	pairs_check(w);
-	circle_check(w);
 	gaps_check(w);
 	for (uint32_t i = 0; i < w->message_count; i++)
 		if (w->messages[i].owed)

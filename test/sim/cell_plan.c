@@ -59,7 +59,10 @@ static void timing_draw(struct cell *w)
 	struct perron_relay_config *r = &p->relay;
 	uint64_t delay_ns = w->sim.net.delay_ns_max + w->sim.net.jitter_ns + w->sim.turn_ns_max;
 	uint64_t beat_ns = between(w, 5, 50) * SIM_MS;
+	uint64_t timeout_ns = beat_ns * between(w, 4, 6);
 
+	if (timeout_ns < 2 * beat_ns + 6 * delay_ns)
+		timeout_ns = 2 * beat_ns + 6 * delay_ns;
 	perron_relay_config_default(r);
 	uint64_t timeout_ns = beat_ns * between(w, 4, 6);
 	if (timeout_ns < 2 * beat_ns + 6 * delay_ns)

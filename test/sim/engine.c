@@ -82,22 +82,33 @@ void sim_digest_bytes(struct sim *s, const uint8_t *data, uint32_t size)
 	sim_digest_word(s, word);
 }
 
+/* How often the property that a text begins with is violated already. */
+static uint32_t violations_like(const struct sim *s, const char *text)
+{
+	size_t size = strcspn(text, ":");
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < s->violation_kept; i++)
+		count += strncmp(s->violations[i].text, text, size + 1) == 0;
+	return count;
+}
+
 void sim_violation(struct sim *s, const char *format, ...)
 {
-	uint64_t index = s->violation_count++;
-
-	if (index >= SIM_VIOLATION_COUNT_MAX) {
-		s->ended = true;
-		return;
-	}
-	struct sim_violation *v = &s->violations[index];
-	v->at_ns = s->now_ns;
-	v->step = s->steps;
+	struct sim_violation v = {.at_ns = s->now_ns, .step = s->steps};
 	va_list args;
+
 	va_start(args, format);
-	(void)vsnprintf(v->text, sizeof(v->text), format, args);
+	(void)vsnprintf(v.text, sizeof(v.text), format, args);
 	va_end(args);
-	sim_trace(s, "VIOLATION %s", v->text);
+	sim_trace(s, "VIOLATION %s", v.text);
+	s->violation_count++;
+	if (s->violation_kept < SIM_VIOLATION_COUNT_MAX &&
+	    violations_like(s, v.text) < SIM_VIOLATION_LIKE_MAX)
+		s->violations[s->violation_kept++] = v;
+	if (s->violation_kept == SIM_VIOLATION_COUNT_MAX ||
+	    s->violation_count >= SIM_VIOLATION_COUNT_END)
+		s->ended = true;
 }
 
 _Noreturn void perron_assert_failed(const char *condition, const char *file, int line)

@@ -28,7 +28,10 @@
 #define SIM_MS UINT64_C(1000000)
 #define SIM_S  UINT64_C(1000000000)
 
+/* Violations that are kept, those of one property, and how many end a run. */
 #define SIM_VIOLATION_COUNT_MAX 10
+#define SIM_VIOLATION_LIKE_MAX  3
+#define SIM_VIOLATION_COUNT_END 100
 #define SIM_TEXT_SIZE           320
 #define SIM_PARTITION_COUNT_MAX 4
 #define SIM_CUT_COUNT_MAX       8
@@ -221,6 +224,7 @@ struct sim {
 	uint64_t frames_lost;
 	uint64_t frames_nowhere; /* nobody lives there */
 	uint64_t violation_count;
+	uint32_t violation_kept;
 	struct sim_violation violations[SIM_VIOLATION_COUNT_MAX];
 	jmp_buf failed;
 };

@@ -276,7 +276,7 @@ void world_result_take(const struct sim *s, uint32_t peers, FILE *out,
 	};
 	if (!out)
 		return;
-	for (uint64_t i = 0; i < s->violation_count && i < SIM_VIOLATION_COUNT_MAX; i++)
+	for (uint32_t i = 0; i < s->violation_kept; i++)
 		(void)fprintf(out, "violation at %.6f s, step %" PRIu64 ": %s\n",
 			      (double)s->violations[i].at_ns / 1e9, s->violations[i].step,
 			      s->violations[i].text);
