@@ -64,9 +64,6 @@ static void timing_draw(struct cell *w)
 	if (timeout_ns < 2 * beat_ns + 6 * delay_ns)
 		timeout_ns = 2 * beat_ns + 6 * delay_ns;
 	perron_relay_config_default(r);
-	uint64_t timeout_ns = beat_ns * between(w, 4, 6);
-	if (timeout_ns < 2 * beat_ns + 6 * delay_ns)
-		timeout_ns = 2 * beat_ns + 6 * delay_ns;
 	r->detector = (struct perron_detector_config){
 		.kind = (uint8_t)between(w, 0, PERRON_DETECTOR_COUNT - 1),
 		.interval_ns = beat_ns,
@@ -171,9 +168,11 @@ void cell_plan_print(const struct cell *w, FILE *out)
 		      p->crash_weight, p->stall_weight, p->move_weight, p->cascade_ppm,
 		      p->ambush_ppm);
 	(void)fprintf(out,
-		      "plan: us: beat %llu/%llu, resend %llu, attempt %llu, hello %llu, exclude "
+		      "plan: us: %s beat %llu/%llu, resend %llu, attempt %llu, hello %llu, exclude "
 		      "%llu, acknowledge %llu, reopen %llu; window %u, pending %u, members %u\n",
-		      us(p->relay.detector.interval_ns), us(p->relay.detector.timeout_ns_max), us(g->resend_ns),
-		      us(g->attempt_ns), us(g->hello_ns), us(g->exclude_ns), us(g->acknowledge_ns),
-		      us(p->reopen_ns_max), g->window, g->pending_count, g->member_count_max);
+		      perron_detector_name(p->relay.detector.kind),
+		      us(p->relay.detector.interval_ns), us(p->relay.detector.timeout_ns_max),
+		      us(g->resend_ns), us(g->attempt_ns), us(g->hello_ns), us(g->exclude_ns),
+		      us(g->acknowledge_ns), us(p->reopen_ns_max), g->window, g->pending_count,
+		      g->member_count_max);
 }

@@ -165,7 +165,7 @@ static void components_merge_into_a_larger_one(void **state)
 	cell_free(w);
 }
 
-/* "each time a connectivity change, a server crash or recovery, or a voluntary join/leave occurs" */
+/* "a connectivity change, a server crash or recovery, or a voluntary join/leave occurs" */
 static void crash_recovery_leave_and_join_are_each_told(void **state)
 {
 	struct cell *w = cell_make(3);
@@ -308,7 +308,7 @@ static void an_answer_comes_after_its_question(void **state)
 	cell_free(w);
 }
 
-/* "a server must receive a message from every site that contains a ... time stamp at least equal" */
+/* "a message from every site that contains a ... time stamp at least equal" */
 static void an_agreed_message_waits_for_a_word_from_every_member(void **state)
 {
 	struct cell *w = cell_make(3);
