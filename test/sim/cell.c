@@ -40,8 +40,7 @@ static const char *peer_trouble(const struct cell *w, uint32_t node)
 	if (info.view.member_count != w->plan.peer_count)
 		return "does not see everybody";
 	if (w->peers[0].stay == SIM_NONE ||
-	    w->passages[s->passage].view !=
-		    w->passages[w->stays[w->peers[0].stay].passage].view)
+	    w->passages[s->passage].view != w->passages[w->stays[w->peers[0].stay].passage].view)
 		return "is in another view";
 	return NULL;
 }
@@ -248,12 +247,12 @@ static void cell_event(struct sim *s, const struct sim_event *e)
 }
 
 static const struct sim_hooks cell_hooks = {
-	.deliver = cell_deliver,
-	.indicate = cell_indicate,
-	.stepped = cell_stepped,
-	.event = cell_event,
-	.killed = cell_killed,
-	.command_failed = cell_command_failed,
+    .deliver = cell_deliver,
+    .indicate = cell_indicate,
+    .stepped = cell_stepped,
+    .event = cell_event,
+    .killed = cell_killed,
+    .command_failed = cell_command_failed,
 };
 
 /* --- a run --- */
@@ -343,7 +342,8 @@ static void cell_print(const struct cell *w, FILE *out)
 		      c->sent_in_change, c->would_block, c->no_cell, c->too_large);
 	services_print("given in regular views:", c->given[0], out);
 	services_print("; in transitional ones:", c->given[1], out);
-	(void)fprintf(out, "; in pieces %" PRIu64 ", to groups %" PRIu64 ", safe owed %" PRIu64 "\n",
+	(void)fprintf(out,
+		      "; in pieces %" PRIu64 ", to groups %" PRIu64 ", safe owed %" PRIu64 "\n",
 		      c->fragmented, c->light_given, c->owed);
 	(void)fprintf(out,
 		      "views: installed %" PRIu64 ", merges %" PRIu64 ", partings %" PRIu64

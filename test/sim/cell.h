@@ -30,17 +30,17 @@
 #define CELL_PEER_COUNT_MAX PERRON_GROUP_MEMBER_COUNT_MAX
 #define CELL_STAY_COUNT_MAX 1024u
 #define CELL_GROUP_COUNT    4u /* light-weight groups in use: 1 to this */
-#define CELL_TINY_SIZE      4u /* messages below carry no full number */
+#define CELL_TINY_SIZE	    4u /* messages below carry no full number */
 #define CELL_TINY_COUNT_MAX 256u
 
 enum cell_event_kind {
 	CELL_EVENT_START = SIM_EVENT_WORLD, /* index: node */
-	CELL_EVENT_LOAD,                    /* index: node */
+	CELL_EVENT_LOAD,		    /* index: node */
 	CELL_EVENT_FAULT,
-	CELL_EVENT_STRIKE,                  /* a fault that follows upon another */
-	CELL_EVENT_CRASH,                   /* index: station */
-	CELL_EVENT_RESTART,                 /* index: station */
-	CELL_EVENT_RETURN,                  /* index: node: back to the cell it had left */
+	CELL_EVENT_STRIKE,  /* a fault that follows upon another */
+	CELL_EVENT_CRASH,   /* index: station */
+	CELL_EVENT_RESTART, /* index: station */
+	CELL_EVENT_RETURN,  /* index: node: back to the cell it had left */
 	CELL_EVENT_STRANGER,
 	CELL_EVENT_HEAL,
 	CELL_EVENT_LOOK, /* whether all is well */
@@ -76,15 +76,15 @@ struct cell_plan {
 	uint64_t stall_ns_max;
 	uint64_t stranger_interval_ns; /* 0: none */
 
-	uint64_t reopen_ns_max;  /* until the keeper opens a link again */
-	uint64_t refresh_ns;     /* the keeper says all links again this often */
+	uint64_t reopen_ns_max;	   /* until the keeper opens a link again */
+	uint64_t refresh_ns;	   /* the keeper says all links again this often */
 	uint64_t load_interval_ns; /* of each peer, on average */
-	uint32_t burst_ppm;      /* of its sendings: until there is no room */
-	uint32_t large_ppm;      /* of its messages: as large as they may be */
-	uint32_t light_ppm;      /* of its messages: to a light-weight group */
-	uint64_t cells[2];       /* the keys of ours and of the other */
+	uint32_t burst_ppm;	   /* of its sendings: until there is no room */
+	uint32_t large_ppm;	   /* of its messages: as large as they may be */
+	uint32_t light_ppm;	   /* of its messages: to a light-weight group */
+	uint64_t cells[2];	   /* the keys of ours and of the other */
 
-	struct sim_net net; /* as it was before the heal */
+	struct sim_net net;		  /* as it was before the heal */
 	struct perron_relay_config relay; /* what all peers have in common */
 };
 
@@ -96,33 +96,33 @@ struct cell_keeper {
 	bool has_said; /* the cell, to the relay */
 	uint64_t refresh_at_ns;
 	uint64_t open_at_ns[CELL_PEER_COUNT_MAX]; /* UINT64_MAX: was opened */
-	uint32_t known[CELL_PEER_COUNT_MAX];      /* incarnations */
+	uint32_t known[CELL_PEER_COUNT_MAX];	  /* incarnations */
 };
 
 struct cell_light {
 	bool is_certain; /* told that it is in, and has not asked to leave since */
-	bool is_told;    /* the same, in this view */
+	bool is_told;	 /* the same, in this view */
 	uint8_t member_count;
 	uint32_t members[PERRON_GROUP_MEMBER_COUNT_MAX];
 };
 
 /* A message that was taken from a peer. */
 struct cell_message {
-	uint32_t stay;   /* its sender's */
+	uint32_t stay;	 /* its sender's */
 	uint32_t number; /* among the stay's, from 0 */
 	uint32_t group;
 	uint32_t size;
 	uint8_t service;
-	bool self_in;       /* its sender was in the group, and had not asked to leave */
-	bool in_change;     /* it was taken while the view of then was being changed */
+	bool self_in;	    /* its sender was in the group, and had not asked to leave */
+	bool in_change;	    /* it was taken while the view of then was being changed */
 	uint32_t view_then; /* its sender's regular view */
-	uint32_t view;      /* the regular view it is delivered in; SIM_NONE: not yet */
+	uint32_t view;	    /* the regular view it is delivered in; SIM_NONE: not yet */
 	uint64_t at_ns;
-	uint32_t *past;     /* of each stay: one above the last causal message that precedes */
+	uint32_t *past; /* of each stay: one above the last causal message that precedes */
 	uint32_t past_count;
 	uint64_t given[CELL_STAY_COUNT_MAX / 64]; /* to whom, a bit a stay */
-	uint32_t owed;    /* safe: to these members of its view, a bit each */
-	uint32_t owed_by; /* as it was given to this stay */
+	uint32_t owed;			  /* safe: to these members of its view, a bit each */
+	uint32_t owed_by;		  /* as it was given to this stay */
 	uint64_t light[CELL_GROUP_COUNT]; /* agreed: who is in a group then, a hash; 0: not known */
 };
 
@@ -135,10 +135,10 @@ struct cell_view {
 struct cell_passage {
 	uint32_t stay;
 	uint32_t view;
-	uint32_t before;       /* the same stay's; SIM_NONE */
-	uint32_t beside;       /* another's through the same view; SIM_NONE */
-	uint32_t together;     /* members of the view that go on from it with this one; 0: it lasts */
-	uint32_t steady;       /* groups that the stay was in for certain all the time, a bit each */
+	uint32_t before;   /* the same stay's; SIM_NONE */
+	uint32_t beside;   /* another's through the same view; SIM_NONE */
+	uint32_t together; /* members of the view that go on with this one; 0: it lasts */
+	uint32_t steady;   /* groups that the stay was in for certain all the time */
 	uint64_t light[CELL_GROUP_COUNT]; /* who was in a group at its end */
 	uint32_t regular;      /* what was given to the stay: the regular part begins here */
 	uint32_t transitional; /* and the transitional part here */
@@ -156,7 +156,7 @@ struct cell_stay {
 	uint32_t passage;
 	uint32_t wanted; /* groups that it asked to be in, and not to leave; a bit each */
 	struct cell_light light[CELL_GROUP_COUNT + 1]; /* as it was told */
-	uint32_t *sent; /* messages */
+	uint32_t *sent;				       /* messages */
 	uint32_t sent_count;
 	uint32_t sent_capacity;
 	uint32_t sent_out;  /* of these: went out in the present view or before */
@@ -164,8 +164,8 @@ struct cell_stay {
 	uint32_t *given;    /* messages, in their order */
 	uint32_t given_count;
 	uint32_t given_capacity;
-	uint32_t *last;    /* by stay: one above the number of the last message given */
-	uint32_t *seen;    /* by stay: the past of all that was given and is causal */
+	uint32_t *last;	   /* by stay: one above the number of the last message given */
+	uint32_t *seen;	   /* by stay: the past of all that was given and is causal */
 	uint32_t *scanned; /* by stay: the past that was looked for in this view */
 };
 
@@ -174,16 +174,16 @@ struct cell_peer {
 	struct cell_keeper keeper;
 	uint32_t incarnation;
 	uint8_t slot;
-	uint32_t stay; /* SIM_NONE: in no cell */
+	uint32_t stay;			   /* SIM_NONE: in no cell */
 	struct perron_group_message piece; /* the message under way to the user; without data */
-	uint32_t piece_count;              /* pieces of it; 0: none is */
-	uint8_t *data;                     /* their bytes */
+	uint32_t piece_count;		   /* pieces of it; 0: none is */
+	uint8_t *data;			   /* their bytes */
 	uint32_t data_size;
 	uint32_t tiny[CELL_TINY_SIZE][CELL_TINY_COUNT_MAX]; /* messages, by size and first byte */
 	uint32_t tiny_count[CELL_TINY_SIZE];
 	bool in_change;
 	uint64_t strikes_then; /* when the change began */
-	uint64_t taken;        /* of messages tried since all converged */
+	uint64_t taken;	       /* of messages tried since all converged */
 	uint64_t refused;
 };
 
@@ -196,13 +196,13 @@ struct cell_counts {
 	uint64_t no_cell;
 	uint64_t too_large;
 	uint64_t views;
-	uint64_t merges; /* regular views whose members come from more than one */
-	uint64_t parted; /* transitional views that are less than the regular one */
+	uint64_t merges;      /* regular views whose members come from more than one */
+	uint64_t parted;      /* transitional views that are less than the regular one */
 	uint64_t cascade_max; /* strikes within one change of one peer */
-	uint64_t together; /* pairs that moved together, compared */
+	uint64_t together;    /* pairs that moved together, compared */
 	uint64_t lights;
 	uint64_t light_given; /* messages to light-weight groups */
-	uint64_t owed; /* deliveries of safe messages demanded of others */
+	uint64_t owed;	      /* deliveries of safe messages demanded of others */
 	uint64_t crashes;
 	uint64_t moves;
 	uint64_t partitions;
@@ -230,7 +230,7 @@ struct cell {
 	uint32_t passage_capacity;
 	uint32_t *marks; /* scratch, a word a message */
 	uint32_t marks_capacity;
-	uint8_t *scratch; /* a message's bytes */
+	uint8_t *scratch;  /* a message's bytes */
 	uint32_t size_max; /* of a message */
 	uint64_t strikes;
 	uint64_t healed_at_ns;

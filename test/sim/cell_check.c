@@ -2,14 +2,14 @@
  * What only several histories tell, when the run has ended (the order: however it ended):
  *
  *	agreed         any two agreed or safe messages that two stays were given, in one order: over
- *	               views, over partitions, over all time; and there is one order of all of them
- *	fifo           between two messages of one sender that a stay was given in one view, none is
- *	               missing that was sent in that view
- *	safe           what one was given in a regular view, every member of the view was given in it
- *	               or in its transitional one, but for those that crashed or left before another
- *	               view; what one was given in a transitional view, the same of that one's members
+ *	               views, over partitions, over all time; and there is one order of all
+ *	fifo           between two messages of one sender that a stay was given in one view, none
+ *	               is missing that was sent in that view
+ *	safe           what one was given in a regular view, every member of the view was given in
+ *	               it or in its transitional one, but for those that crashed or left before
+ *	               another view; in a transitional view, the same of that one's members
  *	self-delivery  who lives was given all that it sent
- *	liveness       everybody is in one view, nothing waits and nothing is unstable; what was sent
+ *	liveness       everybody is in one view, nothing waits, nothing is unstable; what was sent
  *	               after all was well, all were given; groups have those who joined
  */
 #include "test/sim/cell.h"
@@ -41,9 +41,10 @@ static void pair_check(struct cell *w, uint32_t stay, uint32_t other, const uint
 		if (!is_ordered(w, m) || !places[m])
 			continue;
 		if (before != SIM_NONE && places[m] < places[before]) {
-			sim_violation(&w->sim, "agreed: peer %u was given #%u before #%u, peer %u "
-				      "after it", cell_peer_id(w, stay), before, m,
-				      cell_peer_id(w, other));
+			sim_violation(&w->sim,
+				      "agreed: peer %u was given #%u before #%u, peer %u "
+				      "after it",
+				      cell_peer_id(w, stay), before, m, cell_peer_id(w, other));
 			return;
 		}
 		before = m;
@@ -106,10 +107,10 @@ static void circle_check(struct cell *w)
 	for (uint32_t i = 0; i < w->stay_count; i++)
 		given += w->stays[i].given_count;
 	struct successions o = {
-		.head = zeroed(w->message_count, sizeof(uint32_t)),
-		.before = zeroed(w->message_count, sizeof(uint32_t)),
-		.next = zeroed(given, sizeof(uint32_t)),
-		.to = zeroed(given, sizeof(uint32_t)),
+	    .head = zeroed(w->message_count, sizeof(uint32_t)),
+	    .before = zeroed(w->message_count, sizeof(uint32_t)),
+	    .next = zeroed(given, sizeof(uint32_t)),
+	    .to = zeroed(given, sizeof(uint32_t)),
 	};
 	uint32_t *line = zeroed(w->message_count, sizeof(*line));
 	successions_fill(w, &o);
@@ -142,7 +143,7 @@ static void gap_check(struct cell *w, const struct cell_passage *p, uint32_t las
 		uint32_t missing = w->stays[m->stay].sent[k];
 		const struct cell_message *o = &w->messages[missing];
 		bool is_addressed = !o->group || (p->steady >> o->group & 1);
-		/* One that nobody was given would have been given to its sender in a view before. */
+		/* One that nobody was given, its sender would have been given in a former view. */
 		if (!is_addressed || (o->view != p->view && (o->view != SIM_NONE || o->group)))
 			continue;
 		sim_violation(&w->sim, "fifo: peer %u was given #%u of peer %u without #%u before",
@@ -221,8 +222,10 @@ static void owed_check(struct cell *w, uint32_t message)
 		}
 		if (is_well)
 			continue;
-		sim_violation(&w->sim, "safe: peer %u was given #%u in view %u, peer %u of that view "
-			      "was not", cell_peer_id(w, m->owed_by), message, v->id.number,
+		sim_violation(&w->sim,
+			      "safe: peer %u was given #%u in view %u, peer %u of that view "
+			      "was not",
+			      cell_peer_id(w, m->owed_by), message, v->id.number,
 			      v->members[i].peer);
 		return;
 	}
@@ -255,16 +258,18 @@ static bool is_receiver(const struct cell *w, uint32_t node, uint32_t group)
 static void tail_check(struct cell *w, uint32_t message)
 {
 	const struct cell_message *m = &w->messages[message];
-	uint64_t from_ns = m->group ? (w->plan.light_quiet_ns + w->plan.quiet_ns) / 2
-				    : w->plan.converged_ns;
+	uint64_t from_ns =
+	    m->group ? (w->plan.light_quiet_ns + w->plan.quiet_ns) / 2 : w->plan.converged_ns;
 
 	if (m->at_ns < from_ns || !m->self_in)
 		return;
 	for (uint32_t i = 0; i < w->plan.peer_count; i++) {
 		if (!is_receiver(w, i, m->group) || cell_was_given(m, w->peers[i].stay))
 			continue;
-		sim_violation(&w->sim, "liveness: peer %u was not given #%u of peer %u, sent when "
-			      "all was well", w->sim.nodes[i].id, message, cell_peer_id(w, m->stay));
+		sim_violation(&w->sim,
+			      "liveness: peer %u was not given #%u of peer %u, sent when "
+			      "all was well",
+			      w->sim.nodes[i].id, message, cell_peer_id(w, m->stay));
 		return;
 	}
 }

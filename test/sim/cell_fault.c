@@ -25,8 +25,8 @@ void cell_faults_begin(struct cell *w)
 	perron_random_seed(&w->trouble, w->options.seed ^ UINT64_C(0x7e50b1e));
 	fault_next(w);
 	if (w->plan.stranger_interval_ns)
-		sim_heap_push(&w->sim.agenda, w->plan.stranger_interval_ns, CELL_EVENT_STRANGER,
-			      0, 0);
+		sim_heap_push(&w->sim.agenda, w->plan.stranger_interval_ns, CELL_EVENT_STRANGER, 0,
+			      0);
 }
 
 void cell_station_crash(struct cell *w, uint32_t station)
@@ -78,8 +78,8 @@ static void cut_strike(struct cell *w)
 	uint32_t other = (one + 1 + (uint32_t)below(w, stations - 1)) % stations;
 
 	w->counts.cuts++;
-	sim_cut_begin(&w->sim, one, other, below(w, 2), w->sim.now_ns + 1 +
-							 below(w, w->plan.cut_ns_max));
+	sim_cut_begin(&w->sim, one, other, below(w, 2),
+		      w->sim.now_ns + 1 + below(w, w->plan.cut_ns_max));
 }
 
 /* At once, or between two of the effects to come. */

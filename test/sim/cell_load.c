@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SIZE_SMALL_MAX  120u
+#define SIZE_SMALL_MAX	120u
 #define SIZE_MIDDLE_MAX 3000u
 #define BURST_COUNT_MAX 160u
-#define LIGHT_PPM       60000u /* of a peer's turns: it joins or leaves a group */
-#define TOO_LARGE_PPM   2000u
-#define STRANGE_PPM     50000u /* of messages to groups: to one that the sender may not be in */
+#define LIGHT_PPM	60000u /* of a peer's turns: it joins or leaves a group */
+#define TOO_LARGE_PPM	2000u
+#define STRANGE_PPM	50000u /* of messages to groups: to one that the sender may not be in */
 
 static uint64_t below(struct cell *w, uint64_t bound)
 {
@@ -88,8 +88,8 @@ static void message_keep(struct cell *w, uint32_t node, const struct cell_messag
 	struct cell_peer *peer = &w->peers[node];
 	struct cell_stay *s = &w->stays[peer->stay];
 
-	w->messages = cell_grow(w->messages, w->message_count, &w->message_capacity,
-				sizeof(*w->messages));
+	w->messages =
+	    cell_grow(w->messages, w->message_count, &w->message_capacity, sizeof(*w->messages));
 	struct cell_message *m = &w->messages[w->message_count];
 	*m = *from;
 	m->stay = peer->stay;
@@ -107,9 +107,9 @@ static void message_keep(struct cell *w, uint32_t node, const struct cell_messag
 		peer->tiny[m->size][peer->tiny_count[m->size]++] = w->message_count;
 	w->counts.sent[m->service]++;
 	w->counts.sent_in_change += m->in_change;
-	sim_trace(&w->sim, "peer %u sends #%u: %s, group %u, %u bytes%s",
-		  w->sim.nodes[node].id, w->message_count, perron_group_service_name(m->service),
-		  m->group, m->size, m->in_change ? ", in a change" : "");
+	sim_trace(&w->sim, "peer %u sends #%u: %s, group %u, %u bytes%s", w->sim.nodes[node].id,
+		  w->message_count, perron_group_service_name(m->service), m->group, m->size,
+		  m->in_change ? ", in a change" : "");
 	w->message_count++;
 }
 
@@ -124,9 +124,8 @@ static void refusal_note(struct cell *w, uint32_t node, const struct cell_messag
 	if ((error == -EAGAIN && is_in) || (error == -ENOTCONN && !is_in) ||
 	    (error == -EMSGSIZE && m->size > w->size_max))
 		return;
-	sim_violation(&w->sim, "send: peer %u, %s, %u bytes of %u: error %d",
-		      w->sim.nodes[node].id, is_in ? "in the cell" : "in none", m->size,
-		      w->size_max, error);
+	sim_violation(&w->sim, "send: peer %u, %s, %u bytes of %u: error %d", w->sim.nodes[node].id,
+		      is_in ? "in the cell" : "in none", m->size, w->size_max, error);
 }
 
 /* The answer; -ESHUTDOWN: the peer died of it. */
@@ -191,9 +190,9 @@ static uint32_t group_draw(struct cell *w, uint32_t node)
 static struct cell_message message_draw(struct cell *w, uint32_t node)
 {
 	return (struct cell_message){
-		.service = (uint8_t)below(w, PERRON_GROUP_SERVICE_COUNT),
-		.group = group_draw(w, node),
-		.size = size_draw(w, node),
+	    .service = (uint8_t)below(w, PERRON_GROUP_SERVICE_COUNT),
+	    .group = group_draw(w, node),
+	    .size = size_draw(w, node),
 	};
 }
 

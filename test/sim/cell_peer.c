@@ -10,8 +10,8 @@
 
 #include "test/sim/relay.h"
 
-#define MEMORY_POISON   0xcc
-#define STATION_PEERS   3u
+#define MEMORY_POISON	0xcc
+#define STATION_PEERS	3u
 #define INCARNATION_MAX 1000000u
 
 static struct perron_endpoint endpoint_of(const struct cell *w, uint32_t node)
@@ -31,9 +31,9 @@ static uint64_t reopen_draw(struct cell *w)
 static struct perron_party party_of(const struct cell_keeper *k, uint32_t other)
 {
 	return (struct perron_party){
-		.id = k->world->sim.nodes[other].id,
-		.incarnation = k->known[other],
-		.endpoint = endpoint_of(k->world, other),
+	    .id = k->world->sim.nodes[other].id,
+	    .incarnation = k->known[other],
+	    .endpoint = endpoint_of(k->world, other),
 	};
 }
 
@@ -107,8 +107,7 @@ static void link_down(struct cell_keeper *k, uint64_t now_ns, const struct perro
 {
 	uint32_t other = event->party.id - 1;
 
-	if (other >= k->world->plan.peer_count ||
-	    event->party.incarnation != k->known[other])
+	if (other >= k->world->plan.peer_count || event->party.incarnation != k->known[other])
 		return;
 	keeper_say(k, PERRON_COMMAND_LINK_CLOSE, other, 0, out);
 	k->open_at_ns[other] = now_ns + reopen_draw(k->world);
@@ -146,11 +145,11 @@ static void keeper_check(const void *m, uint64_t now_ns)
 }
 
 static const struct sim_machine_ops keeper_ops = {
-	.name = "keeper",
-	.event = keeper_event,
-	.tick = keeper_tick,
-	.deadline_ns = keeper_deadline_ns,
-	.check = keeper_check,
+    .name = "keeper",
+    .event = keeper_event,
+    .tick = keeper_tick,
+    .deadline_ns = keeper_deadline_ns,
+    .check = keeper_check,
 };
 
 /* --- stations and peers --- */
@@ -164,9 +163,8 @@ static void stations_fill(struct cell *w)
 	while (node < w->plan.peer_count) {
 		uint32_t left = w->plan.peer_count - node;
 		uint32_t count = perron_random_chance(&w->random, 100000)
-					 ? (uint32_t)perron_random_between(&w->random, 2,
-									   STATION_PEERS)
-					 : 1;
+				     ? (uint32_t)perron_random_between(&w->random, 2, STATION_PEERS)
+				     : 1;
 		count = count > left ? left : count;
 		struct sim_station *s = &w->sim.stations[station];
 		s->node_first = node;
@@ -175,9 +173,9 @@ static void stations_fill(struct cell *w)
 		s->drift_ppm = (int64_t)perron_random_below(&w->random, 401) - 200;
 		for (uint32_t i = 0; i < count; i++, node++)
 			w->sim.nodes[node] = (struct sim_node){
-				.id = node + 1,
-				.station = station,
-				.port_base = WORLD_PORT_BASE,
+			    .id = node + 1,
+			    .station = station,
+			    .port_base = WORLD_PORT_BASE,
 			};
 		station++;
 	}
@@ -192,8 +190,7 @@ void cell_peers_make(struct cell *w)
 	PERRON_ASSERT(w->peers);
 	for (uint32_t i = 0; i < w->plan.peer_count; i++) {
 		struct cell_peer *peer = &w->peers[i];
-		peer->incarnation =
-			(uint32_t)perron_random_between(&w->random, 1, INCARNATION_MAX);
+		peer->incarnation = (uint32_t)perron_random_between(&w->random, 1, INCARNATION_MAX);
 		/* Two in one slot: the peers' numbers decide. */
 		peer->slot = (uint8_t)perron_random_between(&w->random, 1, w->plan.peer_count);
 		peer->stay = SIM_NONE;
@@ -224,10 +221,10 @@ static void keeper_start(struct cell *w, uint32_t node)
 	uint64_t now_ns = sim_local_ns(&w->sim, node);
 
 	*k = (struct cell_keeper){
-		.world = w,
-		.node = node,
-		.cell = w->plan.cells[0],
-		.refresh_at_ns = now_ns + w->plan.refresh_ns,
+	    .world = w,
+	    .node = node,
+	    .cell = w->plan.cells[0],
+	    .refresh_at_ns = now_ns + w->plan.refresh_ns,
 	};
 	for (uint32_t i = 0; i < w->plan.peer_count; i++)
 		k->open_at_ns[i] = now_ns + reopen_draw(w);
@@ -285,7 +282,9 @@ void cell_peer_move(struct cell *w, uint32_t node, uint64_t cell)
 	if (!w->sim.nodes[node].alive || k->cell == cell)
 		return;
 	sim_trace(&w->sim, "peer %u moves to %s", w->sim.nodes[node].id,
-		  !cell ? "no cell" : cell == w->plan.cells[0] ? "our cell" : "another cell");
+		  !cell			     ? "no cell"
+		  : cell == w->plan.cells[0] ? "our cell"
+					     : "another cell");
 	k->cell = cell;
 	k->has_said = false;
 	sim_plane_arm(&w->sim, node, SIM_SLOW);

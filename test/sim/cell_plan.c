@@ -65,10 +65,10 @@ static void timing_draw(struct cell *w)
 		timeout_ns = 2 * beat_ns + 6 * delay_ns;
 	perron_relay_config_default(r);
 	r->detector = (struct perron_detector_config){
-		.kind = (uint8_t)between(w, 0, PERRON_DETECTOR_COUNT - 1),
-		.interval_ns = beat_ns,
-		.timeout_ns_min = timeout_ns,
-		.timeout_ns_max = 2 * timeout_ns,
+	    .kind = (uint8_t)between(w, 0, PERRON_DETECTOR_COUNT - 1),
+	    .interval_ns = beat_ns,
+	    .timeout_ns_min = timeout_ns,
+	    .timeout_ns_max = 2 * timeout_ns,
 	};
 	r->group.resend_ns = delay_ns * between(w, 2, 4);
 	r->group.attempt_ns = r->group.resend_ns * between(w, 8, 16);
@@ -164,9 +164,8 @@ void cell_plan_print(const struct cell *w, FILE *out)
 	(void)fprintf(out,
 		      "plan: a fault each %llu us (partition %u, cut %u, crash %u, stall %u, "
 		      "move %u; cascades %u ppm, ambushes %u ppm)\n",
-		      us(p->fault_interval_ns), p->partition_weight, p->cut_weight,
-		      p->crash_weight, p->stall_weight, p->move_weight, p->cascade_ppm,
-		      p->ambush_ppm);
+		      us(p->fault_interval_ns), p->partition_weight, p->cut_weight, p->crash_weight,
+		      p->stall_weight, p->move_weight, p->cascade_ppm, p->ambush_ppm);
 	(void)fprintf(out,
 		      "plan: us: %s beat %llu/%llu, resend %llu, attempt %llu, hello %llu, exclude "
 		      "%llu, acknowledge %llu, reopen %llu; window %u, pending %u, members %u\n",

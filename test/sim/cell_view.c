@@ -1,21 +1,22 @@
 /*
  * Views as they are told to a peer, and what its history says by then. What must hold:
  *
- *	views             one id, one membership, everywhere; numbers grow at each member; a view is of
- *	                  the peer's cell, holds the peer itself, stands in the order of slots and
- *	                  peers, and names lives that there were; the first of a stay is of the peer
- *	                  alone; a regular view follows upon the transitional one that ends the last
- *	transitional-set  a transitional view is of the regular one that it ends and of the one that
- *	                  follows; who is in it and installs the same next view, came from the same
- *	                  view, and who is not in it did not; all who go on together are told the same
- *	virtual-synchrony those who go on together were given the same messages in the regular part and
- *	                  the same in the transitional one, the agreed and safe ones in one order; of
- *	                  light-weight groups those that both were in all the time
- *	self-delivery     what a member sent out in a view, it was given before it leaves the view. (It
- *	                  was sent out when nothing waits to be sent any more.)
- *	light             a group's members are of the regular view, in its order, the peer itself among
- *	                  them (who has left is not told); at the end of a view, those of a group who
- *	                  go on together agree on who is in it
+ *	views              one id, one membership, everywhere; numbers grow at each member; a view
+ *	                   is of the peer's cell, holds the peer itself, stands in the order of
+ *	                   slots and peers, and names lives that there were; the first of a stay is
+ *	                   of the peer alone; a regular one follows the transitional one that ends
+ *	                   the last
+ *	transitional-set   a transitional view is of the regular one that it ends and of the next;
+ *	                   who is in it and installs the same next view, came from the same view,
+ *	                   and who is not in it did not; all who go on together are told the same
+ *	virtual-synchrony  those who go on together were given the same messages in the regular
+ *	                   part and the same in the transitional one, the agreed and safe ones in
+ *	                   one order; of light-weight groups those that both were in all the time
+ *	self-delivery      what a member sent out in a view, it was given before it leaves the view
+ *	                   (it was sent out when nothing waits to be sent any more)
+ *	light              a group's members are of the regular view, in its order, the peer among
+ *	                   them (who has left is not told); at the end of a view, those of a group
+ *	                   who go on together agree on who is in it
  */
 #include "test/sim/cell.h"
 
@@ -69,9 +70,10 @@ static void members_check(struct cell *w, uint32_t node, const struct perron_gro
 		uint32_t other = m->peer - 1;
 		if (other >= w->plan.peer_count || m->incarnation > w->peers[other].incarnation ||
 		    m->slot != w->peers[other].slot)
-			sim_violation(&w->sim, "views: peer %u's view %u names %u:%u in slot %u, "
-				      "who is none", id, v->id.number, m->peer, m->incarnation,
-				      m->slot);
+			sim_violation(&w->sim,
+				      "views: peer %u's view %u names %u:%u in slot %u, "
+				      "who is none",
+				      id, v->id.number, m->peer, m->incarnation, m->slot);
 		if (i + 1 < v->member_count &&
 		    (m->slot > next->slot || (m->slot == next->slot && m->peer >= next->peer)))
 			sim_violation(&w->sim, "views: peer %u's view %u is not in order at %u", id,
@@ -111,13 +113,13 @@ static void stay_begin(struct cell *w, uint32_t node, const struct perron_group_
 	PERRON_ASSERT(w->stay_count < CELL_STAY_COUNT_MAX);
 	peer->stay = w->stay_count++;
 	w->stays[peer->stay] = (struct cell_stay){
-		.node = node,
-		.incarnation = peer->incarnation,
-		.cell = v->cell,
-		.passage = SIM_NONE,
-		.last = by_stay_make(),
-		.seen = by_stay_make(),
-		.scanned = by_stay_make(),
+	    .node = node,
+	    .incarnation = peer->incarnation,
+	    .cell = v->cell,
+	    .passage = SIM_NONE,
+	    .last = by_stay_make(),
+	    .seen = by_stay_make(),
+	    .scanned = by_stay_make(),
 	};
 	if (v->member_count != 1)
 		sim_violation(&w->sim, "views: peer %u begins with view %u of %u members",
@@ -150,8 +152,10 @@ static uint32_t view_keep(struct cell *w, uint32_t node, const struct perron_gro
 
 	if (index != SIM_NONE) {
 		if (!members_are_equal(&w->views[index].view, v))
-			sim_violation(&w->sim, "views: peer %u's view %u has other members than "
-				      "another's of that id", w->sim.nodes[node].id, v->id.number);
+			sim_violation(&w->sim,
+				      "views: peer %u's view %u has other members than "
+				      "another's of that id",
+				      w->sim.nodes[node].id, v->id.number);
 		return index;
 	}
 	w->views = cell_grow(w->views, w->view_count, &w->view_capacity, sizeof(*w->views));
@@ -175,15 +179,15 @@ static uint32_t passage_begin(struct cell *w, uint32_t stay, uint32_t view)
 {
 	struct cell_stay *s = &w->stays[stay];
 
-	w->passages = cell_grow(w->passages, w->passage_count, &w->passage_capacity,
-				sizeof(*w->passages));
+	w->passages =
+	    cell_grow(w->passages, w->passage_count, &w->passage_capacity, sizeof(*w->passages));
 	w->passages[w->passage_count] = (struct cell_passage){
-		.stay = stay,
-		.view = view,
-		.before = s->passage,
-		.beside = w->views[view].passage,
-		.steady = steady_now(w, stay),
-		.regular = s->given_count,
+	    .stay = stay,
+	    .view = view,
+	    .before = s->passage,
+	    .beside = w->views[view].passage,
+	    .steady = steady_now(w, stay),
+	    .regular = s->given_count,
 	};
 	w->views[view].passage = w->passage_count;
 	s->passage = w->passage_count++;
@@ -233,7 +237,8 @@ static void part_check(struct cell *w, const struct cell_passage *a, const struc
 		if (!is_comparable(w, steady, m))
 			continue;
 		if (marks[m] <= from || marks[m] > last) {
-			sim_violation(&w->sim, "virtual-synchrony: peer %u was given #%u in the %s "
+			sim_violation(&w->sim,
+				      "virtual-synchrony: peer %u was given #%u in the %s "
 				      "part of view %u; peer %u, who came along, was not",
 				      cell_peer_id(w, a->stay), m,
 				      is_transitional ? "transitional" : "regular",
@@ -247,7 +252,8 @@ static void part_check(struct cell *w, const struct cell_passage *a, const struc
 		       !is_comparable(w, steady, y->given[at]))
 			at++;
 		if (y->given[at++] != m) {
-			sim_violation(&w->sim, "virtual-synchrony: in view %u, peer %u was given #%u "
+			sim_violation(&w->sim,
+				      "virtual-synchrony: in view %u, peer %u was given #%u "
 				      "where peer %u, who came along, was given #%u",
 				      w->views[a->view].view.id.number, cell_peer_id(w, a->stay), m,
 				      cell_peer_id(w, b->stay), y->given[at - 1]);
@@ -271,9 +277,11 @@ static void together_check(struct cell *w, const struct cell_passage *a,
 {
 	for (uint32_t i = 0; i < CELL_GROUP_COUNT; i++)
 		if (a->light[i] && b->light[i] && a->light[i] != b->light[i])
-			sim_violation(&w->sim, "light: at the end of view %u, peers %u and %u see "
-				      "others in group %u", w->views[a->view].view.id.number,
-				      cell_peer_id(w, a->stay), cell_peer_id(w, b->stay), i + 1);
+			sim_violation(&w->sim,
+				      "light: at the end of view %u, peers %u and %u see "
+				      "others in group %u",
+				      w->views[a->view].view.id.number, cell_peer_id(w, a->stay),
+				      cell_peer_id(w, b->stay), i + 1);
 	w->counts.together++;
 	marks_fill(w, b);
 	part_check(w, a, b, false);
@@ -287,8 +295,8 @@ static void together_check(struct cell *w, const struct cell_passage *a,
 static bool is_told(const struct cell *w, const struct cell_passage *p, uint32_t other)
 {
 	const struct cell_stay *s = &w->stays[other];
-	uint32_t index = cell_member_index(&w->views[p->view].view, cell_peer_id(w, other),
-					   s->incarnation);
+	uint32_t index =
+	    cell_member_index(&w->views[p->view].view, cell_peer_id(w, other), s->incarnation);
 
 	return index != SIM_NONE && (p->together >> index & 1);
 }
@@ -316,9 +324,10 @@ static void companion_check(struct cell *w, uint32_t mine, uint32_t others)
 	if (!is_together)
 		return;
 	if (a->together != b->together)
-		sim_violation(&w->sim, "transitional-set: peers %u and %u came to view %u together "
-			      "and were told of others", cell_peer_id(w, m->stay),
-			      cell_peer_id(w, o->stay), number);
+		sim_violation(&w->sim,
+			      "transitional-set: peers %u and %u came to view %u together "
+			      "and were told of others",
+			      cell_peer_id(w, m->stay), cell_peer_id(w, o->stay), number);
 	together_check(w, a, b);
 }
 
@@ -332,8 +341,10 @@ static void self_check(struct cell *w, uint32_t stay)
 		uint32_t index = s->sent[s->self_done];
 		const struct cell_message *m = &w->messages[index];
 		if (m->self_in && !cell_was_given(m, stay))
-			sim_violation(&w->sim, "self-delivery: peer %u leaves view %u without its own "
-				      "#%u", cell_peer_id(w, stay),
+			sim_violation(&w->sim,
+				      "self-delivery: peer %u leaves view %u without its own "
+				      "#%u",
+				      cell_peer_id(w, stay),
 				      w->views[w->passages[s->passage].view].view.id.number, index);
 	}
 }
@@ -347,8 +358,8 @@ static void follow_check(struct cell *w, uint32_t node, const struct perron_grou
 	uint32_t id = w->sim.nodes[node].id;
 
 	if (v->id.number <= old->id.number)
-		sim_violation(&w->sim, "views: peer %u goes from view %u to %u", id,
-			      old->id.number, v->id.number);
+		sim_violation(&w->sim, "views: peer %u goes from view %u to %u", id, old->id.number,
+			      v->id.number);
 	if (!s->transitional)
 		sim_violation(&w->sim, "views: peer %u goes to view %u without a transitional one",
 			      id, v->id.number);
@@ -356,8 +367,10 @@ static void follow_check(struct cell *w, uint32_t node, const struct perron_grou
 		const struct perron_group_member *m = &old->members[i];
 		if ((p->together >> i & 1) &&
 		    cell_member_index(v, m->peer, m->incarnation) == SIM_NONE)
-			sim_violation(&w->sim, "transitional-set: peer %u was told of peer %u, who "
-				      "is not in view %u", id, m->peer, v->id.number);
+			sim_violation(&w->sim,
+				      "transitional-set: peer %u was told of peer %u, who "
+				      "is not in view %u",
+				      id, m->peer, v->id.number);
 	}
 }
 
@@ -427,8 +440,10 @@ static void transitional_told(struct cell *w, uint32_t node, const struct perron
 	for (uint32_t i = 0; i < v->member_count; i++) {
 		uint32_t at = cell_member_index(old, v->members[i].peer, v->members[i].incarnation);
 		if (at == SIM_NONE)
-			sim_violation(&w->sim, "transitional-set: peer %u ends view %u with peer %u, "
-				      "who is not of it", id, old->id.number, v->members[i].peer);
+			sim_violation(&w->sim,
+				      "transitional-set: peer %u ends view %u with peer %u, "
+				      "who is not of it",
+				      id, old->id.number, v->members[i].peer);
 		else
 			p->together |= 1u << at;
 	}
@@ -465,8 +480,7 @@ void cell_watch_light(struct cell *w, uint32_t node, const struct perron_group_l
 		return;
 	}
 	struct cell_stay *s = &w->stays[peer->stay];
-	const struct perron_group_view *v =
-		&w->views[w->passages[s->passage].view].view;
+	const struct perron_group_view *v = &w->views[w->passages[s->passage].view].view;
 	struct cell_light *light = &s->light[l->group];
 	light->is_told = s->wanted >> l->group & 1;
 	light->is_certain = light->is_told;
@@ -476,9 +490,10 @@ void cell_watch_light(struct cell *w, uint32_t node, const struct perron_group_l
 		while (at < v->member_count && v->members[at].peer != l->members[i])
 			at++;
 		if (at++ >= v->member_count)
-			sim_violation(&w->sim, "light: peer %u is told of peer %u in group %u, not "
-				      "of view %u, or not in its order", id, l->members[i],
-				      l->group, v->id.number);
+			sim_violation(&w->sim,
+				      "light: peer %u is told of peer %u in group %u, not "
+				      "of view %u, or not in its order",
+				      id, l->members[i], l->group, v->id.number);
 	}
 	if (!cell_light_has(light, id))
 		sim_violation(&w->sim, "light: peer %u is told of group %u without itself", id,

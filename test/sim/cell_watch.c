@@ -2,17 +2,18 @@
  * Messages as they are given to a peer. What must hold of each, at once:
  *
  *	fragment      pieces of a message follow each other, from the first to the last
- *	no-creation   it was sent by that peer, to the byte, in this cell, to a group that the receiver
- *	              is in, and its sender is of the view
+ *	no-creation   it was sent by that peer, to the byte, in this cell, to a group that the
+ *	              receiver is in, and its sender is of the view
  *	no-duplicate  it was not given to this stay before
- *	sending-view  everybody is given it in one regular view, or in the transitional one that ends
- *	              it; the view is not one whose change was under way when it was sent
+ *	sending-view  everybody is given it in one regular view, or in the transitional one that
+ *	              ends it; the view is not one that was being changed when it was sent
  *	fifo          no message after a later one of its sender
- *	causal        nothing that it precedes was given before; and all that precedes it and is given
- *	              in the same regular view was given before, where the receiver is addressed.
- *	              Over views: causality ends at a change (as in EVS), but those who move together
- *	              have been given the same (virtual-synchrony), its sender as well (self-delivery)
- *	light         at each agreed message that is given in the regular view, members of one group
+ *	causal        nothing that it precedes was given before; and all that precedes it, and is
+ *	              given in the same regular view, was given before, where the receiver is
+ *	              addressed. Causality ends at a change of views (as in EVS); but those who
+ *	              move together have been given the same (virtual-synchrony), and what they
+ *	              sent themselves (self-delivery)
+ *	light         at each agreed message that is given in the regular view, members of a group
  *	              agree on who is in it, from when they were told so until they ask to leave
  *
  * Causal, agreed and safe messages are the causal ones; those of service FIFO precede nothing but
@@ -54,8 +55,10 @@ static uint32_t content_check(struct cell *w, uint32_t node)
 	uint32_t id = w->sim.nodes[node].id;
 
 	if (index == SIM_NONE) {
-		sim_violation(&w->sim, "no-creation: peer %u was given %u bytes of peer %u that "
-			      "nobody sent", id, peer->data_size, m->sender);
+		sim_violation(&w->sim,
+			      "no-creation: peer %u was given %u bytes of peer %u that "
+			      "nobody sent",
+			      id, peer->data_size, m->sender);
 		return SIM_NONE;
 	}
 	const struct cell_message *sent = &w->messages[index];
@@ -65,14 +68,18 @@ static uint32_t content_check(struct cell *w, uint32_t node)
 	if (cell_peer_id(w, sent->stay) != m->sender || sent->size != peer->data_size ||
 	    sent->group != m->group || sent->service != m->service ||
 	    memcmp(w->scratch, peer->data, sent->size) != 0) {
-		sim_violation(&w->sim, "no-creation: peer %u was given #%u of peer %u, %u bytes, %s, "
-			      "group %u: not as it was sent", id, index, m->sender,
-			      peer->data_size, perron_group_service_name(m->service), m->group);
+		sim_violation(&w->sim,
+			      "no-creation: peer %u was given #%u of peer %u, %u bytes, %s, "
+			      "group %u: not as it was sent",
+			      id, index, m->sender, peer->data_size,
+			      perron_group_service_name(m->service), m->group);
 		return SIM_NONE;
 	}
 	if (w->stays[sent->stay].cell != w->stays[peer->stay].cell) {
-		sim_violation(&w->sim, "no-creation: peer %u was given #%u of peer %u, of another "
-			      "cell", id, index, m->sender);
+		sim_violation(&w->sim,
+			      "no-creation: peer %u was given #%u of peer %u, of another "
+			      "cell",
+			      id, index, m->sender);
 		return SIM_NONE;
 	}
 	return index;
@@ -88,12 +95,14 @@ static void receiver_check(struct cell *w, uint32_t node, uint32_t index)
 
 	/* After a change, members are told of their groups only when all know the same. */
 	if (m->group && !(s->wanted >> m->group & 1) && !cell_light_has(&s->light[m->group], id))
-		sim_violation(&w->sim, "no-creation: peer %u was given #%u to group %u, not its own",
-			      id, index, m->group);
+		sim_violation(&w->sim,
+			      "no-creation: peer %u was given #%u to group %u, not its own", id,
+			      index, m->group);
 	if (cell_member_index(&w->views[p->view].view, cell_peer_id(w, m->stay),
 			      from->incarnation) == SIM_NONE)
-		sim_violation(&w->sim, "no-creation: peer %u was given #%u of %u:%u, not of view %u",
-			      id, index, cell_peer_id(w, m->stay), from->incarnation,
+		sim_violation(&w->sim,
+			      "no-creation: peer %u was given #%u of %u:%u, not of view %u", id,
+			      index, cell_peer_id(w, m->stay), from->incarnation,
 			      w->views[p->view].view.id.number);
 	if (w->peers[node].piece.transitional != s->transitional)
 		sim_violation(&w->sim, "views: peer %u was given #%u as %s while in a %s view", id,
@@ -110,13 +119,15 @@ static void view_check(struct cell *w, uint32_t node, uint32_t index)
 	if (m->view == SIM_NONE)
 		m->view = view;
 	else if (m->view != view)
-		sim_violation(&w->sim, "sending-view: peer %u was given #%u in view %u, others in %u",
+		sim_violation(&w->sim,
+			      "sending-view: peer %u was given #%u in view %u, others in %u",
 			      w->sim.nodes[node].id, index, w->views[view].view.id.number,
 			      w->views[m->view].view.id.number);
 	if (m->in_change && m->view_then == view)
-		sim_violation(&w->sim, "sending-view: peer %u was given #%u in view %u, which was "
-			      "being changed when it was sent", w->sim.nodes[node].id, index,
-			      w->views[view].view.id.number);
+		sim_violation(&w->sim,
+			      "sending-view: peer %u was given #%u in view %u, which was "
+			      "being changed when it was sent",
+			      w->sim.nodes[node].id, index, w->views[view].view.id.number);
 }
 
 /* Everything in its past that this view gives and this stay is given was given before. */
@@ -134,9 +145,10 @@ static void past_check(struct cell *w, uint32_t stay, uint32_t index)
 			if (o->service == PERRON_GROUP_FIFO || o->view != view ||
 			    !cell_is_addressed(w, stay, o))
 				continue;
-			sim_violation(&w->sim, "causal: peer %u was given #%u without #%u of peer %u, "
-				      "which precedes it", cell_peer_id(w, stay), index, other,
-				      cell_peer_id(w, i));
+			sim_violation(&w->sim,
+				      "causal: peer %u was given #%u without #%u of peer %u, "
+				      "which precedes it",
+				      cell_peer_id(w, stay), index, other, cell_peer_id(w, i));
 			return;
 		}
 		if (m->past[i] > s->scanned[i])
@@ -168,8 +180,10 @@ static void order_check(struct cell *w, uint32_t stay, uint32_t index)
 	if (m->service == PERRON_GROUP_FIFO)
 		return;
 	if (m->number < s->seen[m->stay])
-		sim_violation(&w->sim, "causal: peer %u was given #%u of peer %u after what it "
-			      "precedes", cell_peer_id(w, stay), index, cell_peer_id(w, m->stay));
+		sim_violation(&w->sim,
+			      "causal: peer %u was given #%u of peer %u after what it "
+			      "precedes",
+			      cell_peer_id(w, stay), index, cell_peer_id(w, m->stay));
 	past_check(w, stay, index);
 	past_add(s, m);
 }
@@ -196,8 +210,10 @@ static void light_check(struct cell *w, uint32_t stay, uint32_t index)
 		if (!m->light[group - 1])
 			m->light[group - 1] = hash;
 		else if (hash && m->light[group - 1] != hash)
-			sim_violation(&w->sim, "light: at #%u, peer %u sees others in group %u than "
-				      "another of the group", index, cell_peer_id(w, stay), group);
+			sim_violation(&w->sim,
+				      "light: at #%u, peer %u sees others in group %u than "
+				      "another of the group",
+				      index, cell_peer_id(w, stay), group);
 	}
 }
 
@@ -228,9 +244,8 @@ static void message_given(struct cell *w, uint32_t node)
 	if (index == SIM_NONE)
 		return;
 	struct cell_message *m = &w->messages[index];
-	sim_trace(&w->sim, "peer %u is given #%u of peer %u: %s, group %u%s",
-		  w->sim.nodes[node].id, index, cell_peer_id(w, m->stay),
-		  perron_group_service_name(m->service), m->group,
+	sim_trace(&w->sim, "peer %u is given #%u of peer %u: %s, group %u%s", w->sim.nodes[node].id,
+		  index, cell_peer_id(w, m->stay), perron_group_service_name(m->service), m->group,
 		  w->stays[stay].transitional ? ", transitional" : "");
 	if (cell_was_given(m, stay)) {
 		sim_violation(&w->sim, "no-duplicate: peer %u was given #%u of peer %u again",
@@ -266,18 +281,20 @@ static bool piece_fits(const struct cell_peer *peer, const struct perron_group_m
 void cell_watch_message(struct cell *w, uint32_t node, const struct perron_group_message *m)
 {
 	struct cell_peer *peer = &w->peers[node];
+	uint32_t room = w->size_max - (peer->piece_count ? peer->data_size : 0);
 	uint32_t id = w->sim.nodes[node].id;
 
 	if (peer->stay == SIM_NONE) {
 		sim_violation(&w->sim, "views: peer %u was given a message in no view", id);
 		return;
 	}
-	if (!piece_fits(peer, m) || m->size > w->size_max - (peer->piece_count ? peer->data_size : 0) ||
-	    m->service >= PERRON_GROUP_SERVICE_COUNT || m->group > CELL_GROUP_COUNT) {
-		sim_violation(&w->sim, "fragment: peer %u was given piece %u of %u of peer %u, "
-			      "after %u of %u of peer %u", id, m->fragment_index,
-			      m->fragment_count, m->sender, peer->piece_count,
-			      peer->piece.fragment_count, peer->piece.sender);
+	if (!piece_fits(peer, m) || m->size > room || m->service >= PERRON_GROUP_SERVICE_COUNT ||
+	    m->group > CELL_GROUP_COUNT) {
+		sim_violation(&w->sim,
+			      "fragment: peer %u was given piece %u of %u of peer %u, "
+			      "after %u of %u of peer %u",
+			      id, m->fragment_index, m->fragment_count, m->sender,
+			      peer->piece_count, peer->piece.fragment_count, peer->piece.sender);
 		peer->piece_count = 0;
 		return;
 	}

@@ -34,12 +34,12 @@ static void relay_check(const void *m, uint64_t now_ns)
 }
 
 const struct sim_machine_ops sim_relay_ops = {
-	.name = "relay",
-	.input = relay_input,
-	.command = relay_command,
-	.tick = relay_tick,
-	.deadline_ns = relay_deadline_ns,
-	.check = relay_check,
+    .name = "relay",
+    .input = relay_input,
+    .command = relay_command,
+    .tick = relay_tick,
+    .deadline_ns = relay_deadline_ns,
+    .check = relay_check,
 };
 
 void *sim_lines_alloc(size_t size)

@@ -5,16 +5,16 @@
 #include <string.h>
 
 #define ADDRESS(id) (0x0a000000u + (id))
-#define PORT        7400
+#define PORT	    7400
 #define REOPEN_NS   (10 * CELL_MS)
 
 static struct perron_effects *effects_new(struct cell *w)
 {
 	w->out = (struct perron_effects){
-		.items = w->items,
-		.capacity = PERRON_EFFECT_COUNT_MAX,
-		.arena = w->arena,
-		.arena_size = PERRON_EFFECT_ARENA_SIZE,
+	    .items = w->items,
+	    .capacity = PERRON_EFFECT_COUNT_MAX,
+	    .arena = w->arena,
+	    .arena_size = PERRON_EFFECT_ARENA_SIZE,
 	};
 	return &w->out;
 }
@@ -109,10 +109,10 @@ static void command(struct cell *w, uint32_t id, uint8_t kind, uint32_t other, u
 		    int64_t value)
 {
 	struct perron_command c = {
-		.kind = kind,
-		.sequence = sequence,
-		.value = value,
-		.party = {other, w->peers[other].incarnation, {ADDRESS(other), PORT}},
+	    .kind = kind,
+	    .sequence = sequence,
+	    .value = value,
+	    .party = {other, w->peers[other].incarnation, {ADDRESS(other), PORT}},
 	};
 
 	if (perron_relay_command(w->peers[id].relay, w->now_ns, &c, effects_new(w)))
@@ -151,10 +151,10 @@ void cell_start(struct cell *w, uint32_t id)
 	cfg.stream_count_max = 1;
 	cfg.origin_count_max = 1;
 	cfg.detector = (struct perron_detector_config){
-		.kind = PERRON_DETECTOR_PUSH,
-		.interval_ns = 5 * CELL_MS,
-		.timeout_ns_min = 25 * CELL_MS,
-		.timeout_ns_max = 25 * CELL_MS,
+	    .kind = PERRON_DETECTOR_PUSH,
+	    .interval_ns = 5 * CELL_MS,
+	    .timeout_ns_min = 25 * CELL_MS,
+	    .timeout_ns_max = 25 * CELL_MS,
 	};
 	cfg.group.member_count_max = CELL_PEER_MAX;
 	cfg.group.light_count_max = 4;
@@ -187,9 +187,9 @@ void cell_part(struct cell *w, uint32_t side)
 int cell_send(struct cell *w, uint32_t id, uint32_t group, enum perron_group_service service,
 	      const char *text)
 {
-	int error = perron_group_send(perron_relay_group(w->peers[id].relay), w->now_ns, group,
-				      service, (const uint8_t *)text, (uint32_t)strlen(text),
-				      effects_new(w));
+	int error =
+	    perron_group_send(perron_relay_group(w->peers[id].relay), w->now_ns, group, service,
+			      (const uint8_t *)text, (uint32_t)strlen(text), effects_new(w));
 
 	apply(w, id);
 	return error;
@@ -211,10 +211,10 @@ void cell_light(struct cell *w, uint32_t id, uint32_t group, bool joins)
 static void land(struct cell *w, struct cell_flight *f)
 {
 	struct perron_frame frame = {
-		.data = f->data,
-		.length = f->size,
-		.class = f->class,
-		.from = {ADDRESS(f->from), PORT},
+	    .data = f->data,
+	    .length = f->size,
+	    .class = f->class,
+	    .from = {ADDRESS(f->from), PORT},
 	};
 
 	if (f->to > w->count || !w->peers[f->to].alive)

@@ -1,6 +1,6 @@
 /*
- * One cell for tests of the story of a group: relays on one thread, in steps of a millisecond, which
- * is what a hop takes, over a network that loses what a test tells it to. What stands for
+ * One cell for tests of the story of a group: relays on one thread, in steps of a millisecond,
+ * which is what a hop takes, over a network that loses what a test tells it to. What stands for
  * housekeeping opens each link, and opens it again when it went down. The simulator (test/sim) is
  * where faults are drawn; here one sentence is followed.
  *
@@ -12,11 +12,11 @@
 
 #include "ft/relay.h"
 
-#define CELL_PEER_MAX   6
+#define CELL_PEER_MAX	6
 #define CELL_STORY_SIZE 4096
 #define CELL_FLIGHT_MAX 4096
-#define CELL_KEY        UINT64_C(0x77)
-#define CELL_MS         UINT64_C(1000000)
+#define CELL_KEY	UINT64_C(0x77)
+#define CELL_MS		UINT64_C(1000000)
 /* Longer than a verdict, what follows from it, and the links that are opened again. */
 #define CELL_LONG_MS 1500
 
@@ -32,12 +32,12 @@ struct cell_peer {
 	struct perron_relay *relay;
 	bool alive;
 	uint32_t incarnation;
-	bool cut[CELL_PEER_MAX + 1];               /* nothing of ours reaches these */
-	uint64_t open_at_ns[CELL_PEER_MAX + 1];    /* links to be opened again; 0: none */
+	bool cut[CELL_PEER_MAX + 1];		/* nothing of ours reaches these */
+	uint64_t open_at_ns[CELL_PEER_MAX + 1]; /* links to be opened again; 0: none */
 	char story[CELL_STORY_SIZE];
-	struct perron_group_view view;             /* the last one, regular or not */
-	struct perron_group_light light;           /* the last one */
-	uint32_t statuses;                         /* frames of that kind that it sent */
+	struct perron_group_view view;	 /* the last one, regular or not */
+	struct perron_group_light light; /* the last one */
+	uint32_t statuses;		 /* frames of that kind that it sent */
 };
 
 struct cell {
@@ -56,9 +56,9 @@ struct cell {
 };
 
 /* As docs/protocol.md numbers them. */
-#define CELL_KIND_DATA   7
+#define CELL_KIND_DATA	 7
 #define CELL_KIND_STATUS 8
-#define CELL_KIND_NACK   9
+#define CELL_KIND_NACK	 9
 
 /* Peers 1 to `count` in one view, their stories empty. */
 struct cell *cell_make(uint32_t count);
