@@ -98,7 +98,7 @@ static void defaults_are_filled_in(void **state)
 	"  timeout_min: 4ms\n"                                                              \
 	"  links:\n"                                                                        \
 	"  - {peer: 9, kind: pull, interval: 5ms, timeout_max: 15ms}\n"                     \
-	"  - {peer: 2}\n"
+	"  - {peer: 2}\n"                                                                   \
 	"group: {window: 128, pending: 16, groups: 8, resend: 1.5ms, attempt: 9ms,\n"        \
 	"        hello: 50ms, exclude: 2s, acknowledge: 200us}\n"
 
