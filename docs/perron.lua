@@ -12,6 +12,7 @@ local TRACE_HOP_COUNT_MAX = 10
 local TRACE_RECORD_SIZE = 20
 local TRACE_SIZE = 4 + TRACE_HOP_COUNT_MAX * TRACE_RECORD_SIZE
 local FLAG_TRACE = 0x01
+local TYPE_GROUP = 5
 
 local classes = { [0] = "alarm", "critical", "normal", "overlay" }
 local types = {
@@ -22,6 +23,12 @@ local types = {
 	[28] = "subscribe", [29] = "subscribe-reply", [30] = "unsubscribe",
 	[31] = "path-setup", [32] = "path-reply", [33] = "path-teardown",
 }
+
+local group_kinds = {
+	"hello", "leave", "state", "refuse", "commit", "ready", "data", "status", "nack",
+}
+local group_services = { [0] = "fifo", "causal", "agreed", "safe" }
+local group_items = { [0] = "message", "join", "leave", "list" }
 
 local f = {
 	version = ProtoField.uint8("perron.version", "Version"),
@@ -56,6 +63,40 @@ local f = {
 	trace_step = ProtoField.uint32("perron.trace.step_ns", "Step after, ns"),
 	trace_transmitted = ProtoField.uint32("perron.trace.transmitted_ns", "Sent after, ns"),
 	payload = ProtoField.bytes("perron.payload", "Payload"),
+	group_kind = ProtoField.uint8("perron.group.kind", "Kind", base.DEC, group_kinds),
+	group_flags = ProtoField.uint8("perron.group.flags", "Flags", base.HEX),
+	group_again = ProtoField.bool("perron.group.flags.again", "Again", 8, nil, 0x01),
+	group_answer = ProtoField.bool("perron.group.flags.answer", "Answer", 8, nil, 0x02),
+	group_frozen = ProtoField.bool("perron.group.flags.frozen", "Frozen", 8, nil, 0x04),
+	group_members = ProtoField.uint8("perron.group.members", "Members"),
+	group_index = ProtoField.uint8("perron.group.index", "About member"),
+	group_cell = ProtoField.uint64("perron.group.cell", "Cell", base.HEX),
+	group_view = ProtoField.uint32("perron.group.view", "View"),
+	group_leader = ProtoField.uint32("perron.group.leader", "Led by"),
+	group_leader_incarnation =
+		ProtoField.uint32("perron.group.leader_incarnation", "Its incarnation"),
+	group_life = ProtoField.uint32("perron.group.life", "Life"),
+	group_number = ProtoField.uint32("perron.group.number", "Latest view known"),
+	group_slot = ProtoField.uint8("perron.group.slot", "Slot"),
+	group_count = ProtoField.uint8("perron.group.count", "Count"),
+	group_peer = ProtoField.uint32("perron.group.peer", "Peer"),
+	group_incarnation = ProtoField.uint32("perron.group.incarnation", "Its incarnation"),
+	group_mask = ProtoField.uint32("perron.group.mask", "Candidates", base.HEX),
+	group_first = ProtoField.uint32("perron.group.first", "First"),
+	group_sequence = ProtoField.uint32("perron.group.sequence", "Packet"),
+	group_clock = ProtoField.uint32("perron.group.clock", "Clock"),
+	group_received = ProtoField.uint32("perron.group.received", "Received up to"),
+	group_past = ProtoField.uint32("perron.group.past", "Had delivered up to"),
+	group_stable = ProtoField.uint32("perron.group.stable", "Stable up to"),
+	group_missing = ProtoField.uint32("perron.group.missing", "Missing", base.HEX),
+	group_size = ProtoField.uint16("perron.group.size", "Size"),
+	group_service = ProtoField.uint8("perron.group.service", "Service", base.DEC,
+		group_services),
+	group_item = ProtoField.uint8("perron.group.item", "Item", base.DEC, group_items),
+	group_piece = ProtoField.uint8("perron.group.piece", "Piece"),
+	group_pieces = ProtoField.uint8("perron.group.pieces", "Pieces"),
+	group_light = ProtoField.uint32("perron.group.light", "Light-weight group"),
+	group_data = ProtoField.bytes("perron.group.data", "Bytes"),
 }
 perron.fields = f
 
@@ -125,6 +166,108 @@ local function trace_show(tree, block)
 	end
 end
 
+-- A place in a group's frame. What is asked for and not there is told once.
+local function group_take(r, name, size)
+	if r.short or r.at + size > r.range:len() then
+		if not r.short then r.tree:add_proto_expert_info(truncated) end
+		r.short = true
+		return 0
+	end
+	if size == 0 then return 0 end
+	local part = r.range(r.at, size)
+	local item = name and r.tree:add(f["group_" .. name], part)
+	if name == "flags" then
+		item:add(f.group_again, part)
+		item:add(f.group_answer, part)
+		item:add(f.group_frozen, part)
+	end
+	r.at = r.at + size
+	return size <= 4 and part:uint() or 0
+end
+
+local function group_list(r, name, count)
+	for _ = 1, count do group_take(r, name, 4) end
+end
+
+local function group_view_take(r)
+	group_take(r, "view", 4)
+	group_take(r, "leader", 4)
+	group_take(r, "leader_incarnation", 4)
+end
+
+local function group_hello(r)
+	group_take(r, "life", 4)
+	group_take(r, "number", 4)
+	group_take(r, "slot", 1)
+	group_list(r, "peer", group_take(r, "count", 1))
+end
+
+local function group_state(r)
+	for _ = 1, group_take(r, "count", 1) do
+		group_take(r, "peer", 4)
+		group_take(r, "incarnation", 4)
+		group_take(r, "life", 4)
+		group_take(r, "slot", 1)
+	end
+	group_take(r, "mask", 4)
+	group_view_take(r)
+	local count = group_take(r, "count", 1)
+	group_list(r, "received", count)
+	group_list(r, "clock", count)
+	group_list(r, "stable", count)
+end
+
+local function group_data(r, members)
+	local top = r.tree
+	group_take(r, "sequence", 4)
+	group_take(r, "clock", 4)
+	group_list(r, "received", members)
+	group_list(r, "past", members)
+	while not r.short and r.at < r.range:len() do
+		r.tree = top:add(perron, r.range(r.at), "Item")
+		local size = group_take(r, "size", 2)
+		group_take(r, "service", 1)
+		group_take(r, "item", 1)
+		group_take(r, "piece", 1)
+		group_take(r, "pieces", 1)
+		group_take(r, nil, 2)
+		group_take(r, "light", 4)
+		group_take(r, "data", size)
+	end
+end
+
+-- By kind; what is not here is head alone.
+local group_bodies = {
+	[1] = group_hello,
+	[3] = group_state,
+	[4] = function(r) group_take(r, "number", 4) end,
+	[5] = function(r)
+		group_take(r, "first", 4)
+		group_take(r, "mask", 4)
+	end,
+	[7] = group_data,
+	[8] = function(r, members)
+		group_take(r, "clock", 4)
+		group_take(r, "sequence", 4)
+		group_list(r, "received", members)
+	end,
+	[9] = function(r)
+		group_take(r, "first", 4)
+		group_take(r, "missing", 4)
+	end,
+}
+
+local function group_show(tree, range)
+	local r = { tree = tree:add(perron, range, "Group"), range = range, at = 0 }
+	local kind = group_take(r, "kind", 1)
+	group_take(r, "flags", 1)
+	local members = group_take(r, "members", 1)
+	group_take(r, "index", 1)
+	group_take(r, "cell", 8)
+	group_view_take(r)
+	if group_bodies[kind] then group_bodies[kind](r, members) end
+end
+
 local function payload_show(tree, tvb)
 	local length = tvb(28, 2):uint()
 	local skip = bit.band(tvb(3, 1):uint(), FLAG_TRACE) ~= 0 and TRACE_SIZE or 0
@@ -138,7 +281,9 @@ local function payload_show(tree, tvb)
 	local check = rest and crc32c(rest) or 0
 	check_show(tree, tvb(64, 4), f.payload_check, f.payload_good, check == tvb(64, 4):uint())
 	if skip > 0 then trace_show(tree, tvb(HEADER_SIZE, TRACE_SIZE)) end
-	if rest then tree:add(f.payload, rest) end
+	if not rest then return end
+	tree:add(f.payload, rest)
+	if tvb(1, 1):uint() == TYPE_GROUP then group_show(tree, rest) end
 end
 
 function perron.dissector(tvb, pinfo, root)
@@ -157,6 +302,9 @@ function perron.dissector(tvb, pinfo, root)
 	payload_show(tree, tvb)
 	tree:add(f.reserved, tvb(68, 4))
 	local name = types[tvb(1, 1):uint()] or "unknown type"
+	if tvb(1, 1):uint() == TYPE_GROUP and tvb:len() > HEADER_SIZE then
+		name = name .. " " .. (group_kinds[tvb(HEADER_SIZE, 1):uint()] or "?")
+	end
 	pinfo.cols.info = string.format("%s %d -> %d, stream 0x%08x, sequence %s, %d bytes", name,
 		tvb(8, 4):uint(), tvb(16, 4):uint(), tvb(24, 4):uint(),
 		tostring(tvb(32, 8):uint64()), tvb(28, 2):uint())

@@ -15,6 +15,7 @@ import tempfile
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LUA = os.path.join(TOP, 'docs/perron.lua')
 GOLDEN = os.path.join(TOP, 'test/unit/runtime/base/frame_golden.h')
+GROUP_GOLDEN = os.path.join(TOP, 'test/unit/ft/group_golden.h')
 CODEC = os.path.join(TOP, 'runtime/base/frame.h')
 
 FIELDS = ['type', 'class', 'flags', 'overlay', 'source', 'source_incarnation', 'destination',
@@ -22,6 +23,11 @@ FIELDS = ['type', 'class', 'flags', 'overlay', 'source', 'source_incarnation', '
           'sequence', 'origin_ns', 'deadline_us', 'link_sequence', 'link_ack']
 CHECKS = ['header_check.good', 'payload_check.good']
 TRACE = ['peer', 'received_ns', 'step_ns', 'transmitted_ns']
+GROUP_HEAD = ['kind', 'flags', 'members', 'index', 'cell', 'view', 'leader', 'leader_incarnation']
+GROUP = GROUP_HEAD + ['life', 'number', 'slot', 'count', 'peer', 'incarnation', 'mask', 'first',
+                      'sequence', 'clock', 'received', 'past', 'stable', 'missing', 'size',
+                      'service', 'item', 'piece', 'pieces', 'light']
+GROUP_KINDS = ['hello', 'leave', 'state', 'refuse', 'commit', 'ready', 'data', 'status', 'nack']
 HEADER_SIZE, TRACE_SIZE, TRACE_RECORD_SIZE = 72, 204, 20
 
 
@@ -120,6 +126,84 @@ def golden_faults(table):
     return faults
 
 
+class Body:
+    """What stands behind a group's head, taken off from its front into a list a field"""
+    def __init__(self, data):
+        self.data, self.values = data, {field: [] for field in GROUP}
+
+    def take(self, layout, *fields):
+        """Items of `layout` (struct's letters), one a field; returns the last"""
+        layout = '>' + layout
+        values = struct.unpack_from(layout, self.data)
+        self.data = self.data[struct.calcsize(layout):]
+        for field, value in zip(fields, values):
+            self.values[field].append(value)
+        return values[-1]
+
+    def rows(self, count, *fields):
+        for field in fields:
+            for _ in range(count):
+                self.take('I', field)
+
+
+def group_values(data):
+    """{field: values} of a group's frame, by a reader that shares nothing with the others"""
+    b = Body(data)
+    b.take('4BQ3I', *GROUP_HEAD)
+    kind, members = b.values['kind'][0], b.values['members'][0]
+    name = GROUP_KINDS[kind - 1]
+    if name == 'hello':
+        b.rows(b.take('IIBB', 'life', 'number', 'slot', 'count'), 'peer')
+    elif name == 'state':
+        for _ in range(b.take('B', 'count')):
+            b.take('IIIB', 'peer', 'incarnation', 'life', 'slot')
+        b.take('I', 'mask')
+        count = b.take('3IB', 'view', 'leader', 'leader_incarnation', 'count')
+        b.rows(count, 'received', 'clock', 'stable')
+    elif name == 'refuse':
+        b.take('I', 'number')
+    elif name == 'commit':
+        b.take('II', 'first', 'mask')
+    elif name == 'status':
+        b.take('II', 'clock', 'sequence')
+        b.rows(members, 'received')
+    elif name == 'nack':
+        b.take('II', 'first', 'missing')
+    elif name == 'data':
+        b.take('II', 'sequence', 'clock')
+        b.rows(members, 'received', 'past')
+        while b.data:
+            b.take('H4B2xI', 'size', 'service', 'item', 'piece', 'pieces', 'light')
+            b.data = b.data[b.values['size'][-1]:]
+    return b.values, len(b.data)
+
+
+def group_goldens():
+    """[(name, bytes)]"""
+    table = read(GROUP_GOLDEN).split('group_goldens[] = {', 1)[1]
+    return [(name, bytes.fromhex(''.join(re.findall(r'"(\w+)"', digits))))
+            for name, digits in re.findall(r'\.name = "(.*?)",\s*\.hex = (.*?),\n', table, re.S)]
+
+
+def group_faults():
+    header = dict.fromkeys(FIELDS, 1)
+    header.update({'type': 5, 'class': 3, 'flags': 0, 'fragment_index': 0})
+    table = group_goldens()
+    frames = [(7403, encoded({**header, 'length': len(d)}, d)) for _, d in table]
+    cut = table[0][1][:-1]
+    frames.append((7403, encoded({**header, 'length': len(cut)}, cut)))
+    rows = tshark(frames, ['perron.group.' + f for f in GROUP] + ['_ws.expert.message'])
+    faults = differs('kinds of group frames', {d[0] for _, d in table},
+                     set(range(1, len(GROUP_KINDS) + 1)))
+    for (name, data), row in zip(table, rows):
+        values, left = group_values(data)
+        faults += differs(f'{name}: bytes left over', left, 0)
+        for field, cell in zip(GROUP, row):
+            faults += differs(f'{name}: {field}', [number(v) for v in cell], values[field])
+        faults += differs(f'{name}: expert', row[-1], [])
+    return faults + differs('a cut group frame', rows[-1][-1], ['Shorter than it says'])
+
+
 def flipped(data, bit):
     changed = bytearray(data)
     changed[bit // 8] ^= 1 << bit % 8
@@ -161,7 +245,7 @@ def main():
     if len(table) < 23:
         sys.exit(f'{GOLDEN}: only {len(table)} frames found')
     long = next(data for _, _, data in table if len(data) > 400)
-    faults = name_faults() + golden_faults(table) + unsound_faults(long)
+    faults = name_faults() + golden_faults(table) + group_faults() + unsound_faults(long)
     for fault in faults:
         print(fault)
     return 1 if faults else 0
