@@ -22,6 +22,7 @@ local types = {
 	[24] = "leave", [25] = "advertise", [26] = "discover", [27] = "discover-reply",
 	[28] = "subscribe", [29] = "subscribe-reply", [30] = "unsubscribe",
 	[31] = "path-setup", [32] = "path-reply", [33] = "path-teardown",
+	[34] = "members",
 }
 
 local group_kinds = {

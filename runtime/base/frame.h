@@ -72,7 +72,7 @@ enum perron_class {
 	X(PATH_SETUP, 31, "path-setup")            /* hop by hop towards the sensor */            \
 	X(PATH_REPLY, 32, "path-reply")                                                            \
 	X(PATH_TEARDOWN, 33, "path-teardown")                                                      \
-	X(MEMBERS, 34, "members")                  /* parent to child: who else could be its parent */
+	X(MEMBERS, 34, "members")                  /* parent to child: who else could be one */
 
 enum perron_frame_type {
 #define X(name, value, text) PERRON_TYPE_##name = value,

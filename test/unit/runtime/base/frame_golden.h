@@ -464,6 +464,25 @@ static const struct golden goldens[] = {
 		       "2640496a0000000021282f363d444b525960676e",
 	},
 	{
+		.name = "members",
+		.header = {
+			.type = 34,
+			.class = 3,
+			.fragment_count = 1,
+			.length = 16,
+			.overlay = 7,
+			.source = 102,
+			.source_incarnation = 2,
+			.destination = 202,
+			.destination_incarnation = 4,
+			.link_sequence = 0x1022,
+			.link_ack = 0x2022,
+		},
+		.hex = "01220300000000070000006600000002000000ca000000040000000000100001"
+		       "000000000000000000000000000000000000000000001022000020228db2d1cc"
+		       "8510c5b40000000001000000cb000000050a0000031ce802",
+	},
+	{
 		.name = "data of 418 bytes",
 		.header = {
 			.type = 2,
