@@ -121,6 +121,8 @@ static void apply(struct world *w, uint32_t id, struct perron_effects *out)
 		case PERRON_EFFECT_EVENT:
 			overlay_event(w, id, (const struct perron_event *)(const void *)e->data);
 			break;
+		case PERRON_EFFECT_INDICATE:
+			break; /* nobody here listens to the cell's group */
 		default:
 			abort();
 		}
