@@ -218,6 +218,8 @@ class Cell:
 
     def kill(self, victim):
         """Of each survivor: its verdict with `after_ns`, since the kill."""
+        # A link that a false verdict has ended has to be there again, or none falls.
+        self.await_links()
         time.sleep(random.uniform(0.3, 0.6))
         for station in self.stations:
             station.verdicts()
@@ -234,7 +236,6 @@ class Cell:
         if len(found) < len(others):
             raise Fault(f'no verdict within {VERDICT_SECONDS} s')
         victim.raise_up()
-        self.await_links()
         return list(found.values())
 
 
