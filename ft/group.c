@@ -218,6 +218,7 @@ static void leave(struct perron_group *g, uint64_t now_ns, struct perron_effects
 void perron_group_cell(struct perron_group *g, uint64_t now_ns, uint64_t cell, uint8_t slot,
 		       struct perron_effects *out)
 {
+	g->send_budget = GROUP_SEND_MAX;
 	if (cell && cell == g->cell && slot == g->slot) {
 		group_view_event(g, now_ns, &g->view, out); /* asked again: perhaps it was lost */
 		return;
@@ -324,6 +325,8 @@ enum perron_drop perron_group_frame(struct perron_group *g, uint64_t now_ns, uin
 	case GROUP_HELLO:
 		return group_hello(g, now_ns, &head, s, &r, out);
 	case GROUP_LEAVE:
+		if (!perron_reader_done(&r))
+			return PERRON_DROP_MALFORMED;
 		sibling_left(g, s);
 		return PERRON_DROP_NONE;
 	case GROUP_STATE:
@@ -333,7 +336,7 @@ enum perron_drop perron_group_frame(struct perron_group *g, uint64_t now_ns, uin
 	case GROUP_COMMIT:
 		return group_commit(g, now_ns, &head, s, &r);
 	case GROUP_READY:
-		return group_ready(g, &head, s);
+		return perron_reader_done(&r) ? group_ready(g, &head, s) : PERRON_DROP_MALFORMED;
 	case GROUP_DATA:
 	case GROUP_STATUS:
 	case GROUP_NACK:
@@ -502,7 +505,7 @@ static int light_send(struct perron_group *g, uint64_t now_ns, uint32_t group, u
 		return -EINVAL;
 	if (!g->cell)
 		return -ENOTCONN;
-	int error = message_append(g, &item, NULL, 0);
+	int error = message_append(g, &item, (const uint8_t *)"", 0);
 	if (!error)
 		perron_group_flush(g, now_ns, out);
 	return error;

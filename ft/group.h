@@ -78,7 +78,10 @@ struct perron_group_message {
 	const uint8_t *data; /* until the machine is called again, perron_group_send too */
 };
 
-/* Who is in a light-weight group, of the members of the regular view. */
+/*
+ * Who is in a light-weight group, of the members of the regular view: told to its members when it
+ * changes, and to who leaves it. After a change of views it is told when all have said theirs.
+ */
 struct perron_group_light {
 	uint32_t group;
 	uint8_t member_count;

@@ -43,8 +43,6 @@ static void light_indicate(const struct perron_group *g, const struct group_ligh
 {
 	struct perron_group_light *light;
 
-	if (!l->mine || g->listed != all_members(g))
-		return;
 	light = perron_effects_indicate(out, PERRON_GROUP_INDICATE_LIGHT, sizeof(*light));
 	PERRON_ASSERT(light); /* there was room */
 	light->group = l->group;
@@ -56,13 +54,13 @@ static void light_indicate(const struct perron_group *g, const struct group_ligh
 static void lights_indicate(const struct perron_group *g, struct perron_effects *out)
 {
 	for (uint32_t i = 0; i < g->cfg.light_count_max; i++)
-		if (g->lights[i].group)
+		if (g->lights[i].group && g->lights[i].mine)
 			light_indicate(g, &g->lights[i], out);
 }
 
-/* The group's entry, changed; one that is full of nobody is free again. NULL: nothing to tell. */
-static struct group_light *light_change(struct perron_group *g, uint32_t group, uint32_t member,
-					bool joins)
+/* One of nobody is free again. False: there is no such group, or no room for it. */
+static bool light_change(struct perron_group *g, uint32_t group, uint32_t member, bool joins,
+			 struct group_light *now)
 {
 	struct group_light *l = light_find(g, group);
 	uint32_t bit = 1u << member;
@@ -72,26 +70,29 @@ static struct group_light *light_change(struct perron_group *g, uint32_t group, 
 	if (!l) {
 		if (joins)
 			relay_drop(g->relay, PERRON_DROP_GROUP_FULL);
-		return NULL;
+		return false;
 	}
 	l->group = group;
 	l->members = joins ? l->members | bit : l->members & ~bit;
 	if (member == g->view.self)
 		l->mine = joins;
+	*now = *l;
 	if (!l->members)
 		*l = (struct group_light){0};
-	return l->group ? l : NULL;
+	return true;
 }
 
 static void list_take(struct perron_group *g, uint32_t member, const struct group_item *item,
 		      struct perron_effects *out)
 {
+	struct group_light now;
+
 	for (uint32_t i = 0; i < g->cfg.light_count_max; i++)
 		if (g->lights[i].group && member != g->view.self)
-			(void)light_change(g, g->lights[i].group, member, false);
+			(void)light_change(g, g->lights[i].group, member, false, &now);
 	for (uint32_t at = 0; at + 4 <= item->size && member != g->view.self; at += 4)
 		if (perron_load32(item->data + at))
-			(void)light_change(g, perron_load32(item->data + at), member, true);
+			(void)light_change(g, perron_load32(item->data + at), member, true, &now);
 	bool were_all = g->listed == all_members(g);
 	g->listed |= 1u << member;
 	if (!were_all && g->listed == all_members(g))
@@ -109,10 +110,14 @@ void group_light_take(struct perron_group *g, uint32_t member, const struct grou
 		relay_drop(g->relay, PERRON_DROP_MALFORMED);
 		return;
 	}
-	struct group_light *l =
-		light_change(g, item->group, member, item->kind == GROUP_ITEM_JOIN);
-	if (l)
-		light_indicate(g, l, out);
+	bool joins = item->kind == GROUP_ITEM_JOIN;
+	struct group_light now;
+	if (!light_change(g, item->group, member, joins, &now))
+		return;
+	bool is_own_leave = member == g->view.self && !joins;
+	/* Who leaves is told so at once, of the members as far as they are known. */
+	if (is_own_leave || (now.mine && g->listed == all_members(g)))
+		light_indicate(g, &now, out);
 }
 
 static uint32_t members_kept(uint32_t members, const int *kept, uint32_t count)

@@ -203,7 +203,7 @@ enum perron_drop group_data(struct perron_group *g, uint64_t now_ns, const struc
 		return cause;
 	/* In a change only what was found to be missing is taken; its rows are settled. */
 	if (g->state == PERRON_GROUP_STATE_RECOVER) {
-		if (cause != PERRON_DROP_NONE ||
+		if (cause != PERRON_DROP_NONE || !g->change.is_merged ||
 		    serial_ahead(data.sequence, g->change.merged.received[head->index]) > 0)
 			return PERRON_DROP_OLD_VIEW;
 		packet_store(g, s, payload, size, &data);

@@ -22,6 +22,7 @@
 
 /* A follower is this much more patient than the leader. */
 #define FOLLOWER_PATIENCE 3
+#define NUMBER_AHEAD_MAX  (1 << 24)
 
 static bool is_before(uint8_t slot_a, uint32_t a, uint8_t slot_b, uint32_t b)
 {
@@ -203,6 +204,12 @@ static bool hello_news(const struct group_sibling *s, const struct group_head *h
 	       memcmp(s->reach, hello->reach, hello->reach_count * sizeof(hello->reach[0])) != 0;
 }
 
+/* No cell changes its view so often that a member would be further behind. */
+static bool number_is_possible(const struct perron_group *g, uint32_t number)
+{
+	return serial_ahead(number, g->number) <= NUMBER_AHEAD_MAX;
+}
+
 /* Members of our view that a sibling reached and reaches no more: evidence of a kind. */
 static void losses_witness(struct perron_group *g, uint64_t now_ns, const struct group_sibling *s,
 			   const struct group_hello *hello)
@@ -227,6 +234,8 @@ enum perron_drop group_hello(struct perron_group *g, uint64_t now_ns,
 		return PERRON_DROP_MALFORMED;
 	if (!s->up)
 		return PERRON_DROP_NOT_MEMBER;
+	if (!number_is_possible(g, hello.number) || !number_is_possible(g, head->view.number))
+		return PERRON_DROP_IMPOSSIBLE_SEQUENCE;
 	if (hello_news(s, head, &hello)) {
 		losses_witness(g, now_ns, s, &hello);
 		g->evaluate = true;
@@ -581,9 +590,9 @@ static bool state_is_possible(const struct perron_group *g, const struct group_s
 static bool may_follow(struct perron_group *g, const struct group_change *other)
 {
 	struct group_sibling *leader = group_sibling(g, other->id.peer);
-	uint8_t state = g->state;
 
-	if (!is_linked(leader) || state == PERRON_GROUP_STATE_INSTALL)
+	if (!is_linked(leader) || !number_is_possible(g, other->id.number) ||
+	    g->state == PERRON_GROUP_STATE_INSTALL)
 		return false;
 	leader->excluded_until_ns = 0; /* it wants us */
 	if (leader_of(g) != leader->peer || serial_ahead(other->id.number, g->view.id.number) <= 0)
@@ -613,6 +622,15 @@ static void state_record(struct perron_group *g, uint64_t now_ns, uint32_t from,
 		state_tell(g, now_ns, bit(from), out);
 }
 
+static bool same_candidates(const struct group_change *a, const struct group_change *b)
+{
+	bool same = a->candidate_count == b->candidate_count;
+
+	for (uint32_t i = 0; i < a->candidate_count && same; i++)
+		same = is_same_member(&a->candidates[i], &b->candidates[i]);
+	return same;
+}
+
 enum perron_drop group_state(struct perron_group *g, uint64_t now_ns,
 			     const struct group_head *head, struct group_sibling *s,
 			     struct perron_reader *r, struct perron_effects *out)
@@ -626,7 +644,9 @@ enum perron_drop group_state(struct perron_group *g, uint64_t now_ns,
 		return PERRON_DROP_MALFORMED;
 	other.id = head->view;
 	int own = candidate_index(&other, self.peer);
-	if (head->index >= other.candidate_count ||
+	if (other.candidate_count > g->cfg.member_count_max)
+		return PERRON_DROP_GROUP_FULL;
+	if (head->index >= other.candidate_count || candidate_index(&other, other.id.peer) < 0 ||
 	    other.candidates[head->index].peer != s->peer ||
 	    other.candidates[head->index].incarnation != s->incarnation || own < 0)
 		return PERRON_DROP_NOT_MEMBER;
@@ -645,7 +665,7 @@ enum perron_drop group_state(struct perron_group *g, uint64_t now_ns,
 		c->self = (uint8_t)own;
 		memcpy(c->candidates, other.candidates, sizeof(c->candidates));
 		change_enter(g, now_ns, FOLLOWER_PATIENCE * g->cfg.attempt_ns, out);
-	} else if (c->candidate_count != other.candidate_count) {
+	} else if (!same_candidates(c, &other)) {
 		return PERRON_DROP_NOT_MEMBER;
 	}
 	state_record(g, now_ns, head->index, &state, head->flags & GROUP_FLAG_FROZEN, out);
@@ -657,9 +677,12 @@ enum perron_drop group_refuse(struct perron_group *g, const struct group_head *h
 {
 	uint32_t number = perron_read32(r);
 
-	(void)s;
 	if (!perron_reader_done(r))
 		return PERRON_DROP_MALFORMED;
+	if (candidate_index(&g->change, s->peer) < 0)
+		return PERRON_DROP_NOT_MEMBER;
+	if (!number_is_possible(g, number))
+		return PERRON_DROP_IMPOSSIBLE_SEQUENCE;
 	if (!g->change.active || !is_led_here(g) || g->change.committed ||
 	    !perron_group_view_id_equal(&head->view, &g->change.id))
 		return PERRON_DROP_OLD_VIEW;

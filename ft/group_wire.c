@@ -235,6 +235,23 @@ uint32_t group_state_write(uint8_t *payload, const struct group_head *head,
 	return writer_done(&w);
 }
 
+/* In the order of a view, each once. */
+static bool candidates_are_valid(const struct group_change *c)
+{
+	for (uint32_t i = 0; i < c->candidate_count; i++) {
+		const struct perron_group_member *m = &c->candidates[i];
+		if (!m->peer || !m->slot)
+			return false;
+		for (uint32_t k = 0; k < i; k++) {
+			const struct perron_group_member *l = &c->candidates[k];
+			if (l->peer == m->peer || l->slot > m->slot ||
+			    (l->slot == m->slot && l->peer > m->peer))
+				return false;
+		}
+	}
+	return true;
+}
+
 bool group_state_read(struct perron_reader *r, struct group_change *change,
 		      struct group_state *state)
 {
@@ -256,5 +273,5 @@ bool group_state_read(struct perron_reader *r, struct group_change *change,
 	row_read(r, state->received, state->member_count);
 	row_read(r, state->clock, state->member_count);
 	row_read(r, state->stable, state->member_count);
-	return perron_reader_done(r);
+	return perron_reader_done(r) && candidates_are_valid(change);
 }

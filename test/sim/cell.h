@@ -154,7 +154,8 @@ struct cell_stay {
 	uint8_t end; /* enum cell_stay_end */
 	bool transitional;
 	uint32_t passage;
-	uint32_t wanted; /* groups that it asked to be in, and not to leave; a bit each */
+	uint32_t wanted;  /* groups that it asked to be in, and not to leave; a bit each */
+	uint32_t leaving; /* groups that it asked to leave, and was not told so yet */
 	struct cell_light light[CELL_GROUP_COUNT + 1]; /* as it was told */
 	uint32_t *sent;				       /* messages */
 	uint32_t sent_count;

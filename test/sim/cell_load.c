@@ -229,8 +229,9 @@ static void light_change(struct cell *w, uint32_t node)
 		error = perron_group_light_leave(g, sim_local_ns(s, node), group, &s->effects);
 	else
 		error = perron_group_light_join(g, sim_local_ns(s, node), group, &s->effects);
-	/* When its leaving takes effect it is not told. */
 	if (!error && stay) {
+		if (is_in)
+			stay->leaving |= 1u << group;
 		stay->wanted ^= 1u << group;
 		w->passages[stay->passage].steady &= stay->wanted;
 		stay->light[group].is_told = false;

@@ -495,7 +495,10 @@ void cell_watch_light(struct cell *w, uint32_t node, const struct perron_group_l
 				      "of view %u, or not in its order",
 				      id, l->members[i], l->group, v->id.number);
 	}
+	bool leaves = s->leaving >> l->group & 1;
 	if (!cell_light_has(light, id))
+		s->leaving &= ~(1u << l->group);
+	if (!cell_light_has(light, id) && !leaves)
 		sim_violation(&w->sim, "light: peer %u is told of group %u without itself", id,
 			      l->group);
 	w->counts.lights++;

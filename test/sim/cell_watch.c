@@ -93,8 +93,7 @@ static void receiver_check(struct cell *w, uint32_t node, uint32_t index)
 	const struct cell_passage *p = &w->passages[s->passage];
 	uint32_t id = w->sim.nodes[node].id;
 
-	/* After a change, members are told of their groups only when all know the same. */
-	if (m->group && !(s->wanted >> m->group & 1) && !cell_light_has(&s->light[m->group], id))
+	if (m->group && !((s->wanted | s->leaving) >> m->group & 1))
 		sim_violation(&w->sim,
 			      "no-creation: peer %u was given #%u to group %u, not its own", id,
 			      index, m->group);

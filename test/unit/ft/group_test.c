@@ -587,6 +587,121 @@ static void a_member_that_was_lied_to_goes_on(void **state)
 	town_free(t);
 }
 
+/* --- changes that cannot be --- */
+
+/* A change that peer 1 leads, with these candidates; what it has is right. */
+static uint32_t state_of_1(const struct town *t, uint32_t number,
+			   const struct perron_group_member *candidates, uint32_t count,
+			   uint8_t *payload)
+{
+	const struct perron_group *g = t->houses[1].group;
+	struct group_head head = {.kind = GROUP_STATE, .cell = CELL, .view = {number, 1, 1}};
+	struct group_change change = {.candidate_count = (uint8_t)count};
+	struct group_state told = {.view = g->view.id, .member_count = g->view.member_count};
+
+	memcpy(change.candidates, candidates, count * sizeof(*candidates));
+	while (change.candidates[head.index].peer != 1)
+		head.index++;
+	told.reach = UINT32_MAX;
+	for (uint32_t i = 0; i < told.member_count; i++) {
+		told.received[i] = told.stable[i] = g->streams[i].stable;
+		told.clock[i] = g->streams[i].clock;
+	}
+	return group_state_write(payload, &head, &change, &told);
+}
+
+static void assert_change_refused(struct town *t, const struct perron_group_member *candidates,
+				  uint32_t count, enum perron_drop cause)
+{
+	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX];
+	uint32_t size = state_of_1(t, 99, candidates, count, payload);
+	uint64_t before = drops(t, 2, cause);
+
+	forge(t, 2, 1, payload, size);
+	assert_int_equal(drops(t, 2, cause), before + 1);
+	assert_int_equal(t->houses[2].group->state, PERRON_GROUP_STATE_OPERATIONAL);
+}
+
+static void more_candidates_than_a_cell_has_are_refused(void **state)
+{
+	struct town *t = town_make(2);
+	struct perron_group_member m[GROUP_MEMBER_MAX];
+
+	(void)state;
+	memcpy(m, t->houses[2].group->view.members, sizeof(m));
+	for (uint32_t i = 2; i < GROUP_MEMBER_MAX; i++)
+		m[i] = (struct perron_group_member){100 + i, 1, 0, (uint8_t)(i + 1)};
+	assert_change_refused(t, m, 5, PERRON_DROP_GROUP_FULL);
+	town_free(t);
+}
+
+static void candidates_out_of_order_or_twice_are_refused(void **state)
+{
+	struct town *t = town_make(2);
+	struct perron_group_member m[3];
+
+	(void)state;
+	m[0] = t->houses[2].group->view.members[1];
+	m[1] = t->houses[2].group->view.members[0];
+	assert_change_refused(t, m, 2, PERRON_DROP_MALFORMED);
+	m[0] = m[1];
+	m[1] = m[2] = t->houses[2].group->view.members[1];
+	assert_change_refused(t, m, 3, PERRON_DROP_MALFORMED);
+	town_free(t);
+}
+
+/* Who has told its state and does not know yet what is missing takes no packet. */
+static void what_was_missing_in_an_earlier_change_is_not_taken_in_this(void **state)
+{
+	struct town *t = town_make(3);
+	struct perron_command cell = {.kind = PERRON_COMMAND_CELL};
+	const struct perron_group *g = t->houses[3].group;
+	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX];
+	struct group_data none = {0};
+
+	(void)state;
+	assert_int_equal(command(t, 1, &cell), 0);
+	run(t, 50 * MS);
+	for (uint32_t i = 0; i < 10; i++) {
+		assert_int_equal(say_text(t, 3, PERRON_GROUP_SAFE, "more"), 0);
+		run(t, 5 * MS);
+	}
+	cell.sequence = CELL;
+	cell.value = 1;
+	assert_int_equal(command(t, 1, &cell), 0);
+	run(t, 200 * MS);
+	assert_int_equal(g->view.member_count, 3);
+	uint32_t size = state_of_1(t, 99, g->view.members, 3, payload);
+	forge(t, 3, 1, payload, size);
+	struct group_head commit = {.kind = GROUP_COMMIT, .cell = CELL, .view = {99, 1, 1}};
+	struct perron_writer w = group_head_write(payload, &commit);
+	perron_write32(&w, 1);
+	perron_write32(&w, 7);
+	forge(t, 3, 1, payload, perron_writer_size(&w));
+	assert_int_equal(g->state, PERRON_GROUP_STATE_RECOVER);
+	assert_false(g->change.is_merged);
+	uint32_t received = g->streams[1].received;
+	struct group_head head = head_from(t, 2, GROUP_DATA);
+	forge(t, 3, 2, payload, data_from(t, 2, &head, &none, payload));
+	assert_int_equal(g->streams[1].received, received);
+	town_free(t);
+}
+
+static void what_follows_leave_or_ready_is_malformed(void **state)
+{
+	struct town *t = town_make(2);
+	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX] = {0};
+	struct group_head head = head_from(t, 2, GROUP_READY);
+
+	(void)state;
+	(void)group_head_write(payload, &head);
+	assert_refused(t, payload, GROUP_HEAD_SIZE + 1, PERRON_DROP_MALFORMED);
+	head.kind = GROUP_LEAVE;
+	(void)group_head_write(payload, &head);
+	assert_refused(t, payload, GROUP_HEAD_SIZE + 1, PERRON_DROP_MALFORMED);
+	town_free(t);
+}
+
 /* --- the user --- */
 
 static void bad_requests_are_refused(void **state)
@@ -844,6 +959,10 @@ int main(void)
 		cmocka_unit_test(decisions_on_no_change_of_ours_are_dropped),
 		cmocka_unit_test(a_change_led_by_a_higher_member_is_refused),
 		cmocka_unit_test(a_member_that_was_lied_to_goes_on),
+		cmocka_unit_test(more_candidates_than_a_cell_has_are_refused),
+		cmocka_unit_test(candidates_out_of_order_or_twice_are_refused),
+		cmocka_unit_test(what_was_missing_in_an_earlier_change_is_not_taken_in_this),
+		cmocka_unit_test(what_follows_leave_or_ready_is_malformed),
 		cmocka_unit_test(bad_requests_are_refused),
 		cmocka_unit_test(full_buffers_block_and_go_on),
 		cmocka_unit_test(short_messages_share_packets),
