@@ -12,9 +12,9 @@
 #define GROUP_SEND_MAX 96
 /* Packets sent again for one NACK, and how far ahead of a gap one NACK asks. */
 #define GROUP_NACK_SPAN 32
-/* No clock is further ahead of another's than the packets that can be under way. */
-#define GROUP_CLOCK_AHEAD_MAX (1u << 16)
-/* With more of its own packets under way a sender fills a packet before it sends it. */
+/* No clock is further ahead of another's than the packets and promises that can be under way. */
+#define GROUP_CLOCK_AHEAD_MAX (1u << 20)
+/* With more of its own packets under way a sender fills a packet, but for so long at most. */
 #define GROUP_PACK_FROM 2
 #define GROUP_PACK_NS	50000u
 #define GROUP_NEVER	UINT64_MAX
@@ -32,7 +32,7 @@ enum group_kind {
 	GROUP_KIND_COUNT,
 };
 
-/* DATA: sent again, perhaps by another than its sender. STATUS, HELLO: answer, please. */
+/* DATA: sent again, perhaps by another than its sender. HELLO, STATE, STATUS: answer, please. */
 #define GROUP_FLAG_AGAIN  0x01u
 #define GROUP_FLAG_ANSWER 0x02u
 /* HELLO: its sender is in no regular view just now. STATE: its sender lacks the COMMIT. */
@@ -204,12 +204,13 @@ struct perron_group {
 	struct perron_group_view view; /* regular */
 	struct group_stream streams[GROUP_MEMBER_MAX];
 	uint32_t sent;  /* own packets */
-	uint32_t clock;
-	uint32_t told_clock;
+	uint32_t clock;    /* Lamport's: of the packets sent and received */
+	uint32_t promised; /* whatever we send is stamped later */
 	bool owed; /* somebody waits for our row */
 	uint64_t status_at_ns;
 	uint64_t resend_at_ns;
 	uint64_t pack_at_ns;
+	uint64_t packet_sent_ns; /* the last one */
 
 	struct group_pending *pending;
 	uint32_t pending_head; /* oldest kept; all three run free */

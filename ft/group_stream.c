@@ -35,7 +35,7 @@ void group_streams_start(struct perron_group *g, uint32_t first)
 	}
 	g->sent = none;
 	g->clock = none;
-	g->told_clock = none;
+	g->promised = none;
 	g->owed = false;
 	g->status_at_ns = GROUP_NEVER;
 	g->resend_at_ns = GROUP_NEVER;
@@ -143,14 +143,27 @@ static void absorb(struct perron_group *g, uint32_t index)
 	g->streams[g->view.self].row[index] = s->received;
 }
 
-static bool is_awaited(const uint8_t *payload, uint32_t size, uint32_t at)
+/* The strongest service of a packet's messages. */
+static uint8_t service_of(const uint8_t *payload, uint32_t size, uint32_t at)
 {
 	struct group_item item;
+	uint8_t service = PERRON_GROUP_FIFO;
 
 	while (group_item_read(payload, size, &at, &item))
-		if (item.service >= PERRON_GROUP_AGREED)
-			return true;
-	return false;
+		if (item.service > service)
+			service = item.service;
+	return service;
+}
+
+/* Whether others wait for our word: a safe message for our row, an agreed one for our clock. */
+static bool is_owed(const struct perron_group *g, const struct group_stream *s, uint8_t service,
+		    uint32_t stamp)
+{
+	if (serial_ahead(s->received, s->told) >= (int32_t)window_of(g) / 4)
+		return true;
+	if (service == PERRON_GROUP_AGREED)
+		return serial_ahead(g->promised, stamp) < (int32_t)g->cfg.window / 2;
+	return service == PERRON_GROUP_SAFE;
 }
 
 static void packet_store(struct perron_group *g, struct group_stream *s, const uint8_t *payload,
@@ -222,8 +235,7 @@ enum perron_drop group_data(struct perron_group *g, uint64_t now_ns, const struc
 	stable_update(g);
 	g->clock = serial_max(g->clock, data.stamp);
 	nack_soon(g, now_ns, s);
-	if (is_awaited(payload, size, data.items_at) ||
-	    serial_ahead(s->received, s->told) >= (int32_t)window_of(g) / 4)
+	if (is_owed(g, s, service_of(payload, size, data.items_at), data.stamp))
 		g->owed = true;
 	else if (g->status_at_ns == GROUP_NEVER)
 		g->status_at_ns = now_ns + g->cfg.acknowledge_ns;
@@ -247,7 +259,6 @@ enum perron_drop group_status(struct perron_group *g, uint64_t now_ns,
 		return PERRON_DROP_IMPOSSIBLE_SEQUENCE;
 	row_take(g, head->index, status.row);
 	announce(s, status.sent, status.clock);
-	g->clock = serial_max(g->clock, status.clock);
 	nack_soon(g, now_ns, s);
 	if (head->flags & GROUP_FLAG_ANSWER)
 		g->owed = true;
@@ -330,11 +341,23 @@ enum perron_drop group_nack(struct perron_group *g, uint64_t now_ns,
 
 /* --- sending --- */
 
+/*
+ * Who has nothing to send promises to stamp what it will send well ahead of all that it has seen:
+ * so the messages of others need not wait for its next word. It costs the promiser nothing: its
+ * next packet waits for everybody's word as any other.
+ */
+static uint32_t promise_make(struct perron_group *g)
+{
+	bool is_idle = g->pending_next == g->pending_end;
+
+	g->promised = serial_max(g->promised, g->clock + (is_idle ? g->cfg.window : 0));
+	return g->promised;
+}
+
 static void rows_told(struct perron_group *g)
 {
 	for (uint32_t i = 0; i < g->view.member_count; i++)
 		g->streams[i].told = g->streams[i].received;
-	g->told_clock = g->clock;
 	g->owed = false;
 	g->status_at_ns = GROUP_NEVER;
 }
@@ -344,10 +367,14 @@ void group_packet_send(struct perron_group *g, uint64_t now_ns, const uint8_t *i
 {
 	struct group_stream *s = &g->streams[g->view.self];
 	struct group_head head = head_of(g, GROUP_DATA, 0);
-	struct group_data data = {.sequence = ++g->sent, .stamp = ++g->clock};
+	struct group_data data = {.sequence = ++g->sent};
 	struct group_packet *p = &s->ring[data.sequence & (group_ring_size(g) - 1)];
 
 	PERRON_ASSERT(p->size == 0);
+	g->clock = serial_max(g->clock, g->promised) + 1;
+	g->promised = g->clock;
+	g->packet_sent_ns = now_ns;
+	data.stamp = g->clock;
 	s->received = data.sequence;
 	s->announced = data.sequence;
 	s->row[g->view.self] = data.sequence;
@@ -373,7 +400,7 @@ static void status_send(struct perron_group *g, uint64_t now_ns, uint8_t flags,
 			struct perron_effects *out)
 {
 	struct group_head head = head_of(g, GROUP_STATUS, flags);
-	struct group_status status = {.clock = g->clock, .sent = g->sent};
+	struct group_status status = {.clock = promise_make(g), .sent = g->sent};
 	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX];
 
 	for (uint32_t i = 0; i < g->view.member_count; i++)
@@ -400,8 +427,7 @@ static bool waits_for_more(struct perron_group *g, uint64_t now_ns)
 {
 	if (g->pending_next + 1 != g->pending_end || in_flight(g) < GROUP_PACK_FROM)
 		return false;
-	if (g->pack_at_ns == GROUP_NEVER)
-		g->pack_at_ns = now_ns + GROUP_PACK_NS;
+	g->pack_at_ns = g->packet_sent_ns + GROUP_PACK_NS;
 	return now_ns < g->pack_at_ns;
 }
 

@@ -431,12 +431,13 @@ static void change_send(struct perron_group *g, uint64_t now_ns, uint32_t to,
 			group_send(g, now_ns, c->candidates[i].peer, payload, size, out);
 }
 
-static void state_tell(struct perron_group *g, uint64_t now_ns, uint32_t to,
+/* `flags`: ANSWER, to be told again what was lost. An answer asks for none. */
+static void state_tell(struct perron_group *g, uint64_t now_ns, uint32_t to, uint8_t flags,
 		       struct perron_effects *out)
 {
 	struct group_change *c = &g->change;
 
-	c->told[1] = c->committed ? 0 : GROUP_FLAG_FROZEN;
+	c->told[1] = flags | (c->committed ? 0 : GROUP_FLAG_FROZEN);
 	change_send(g, now_ns, to, c->told, c->told_size, out);
 }
 
@@ -493,7 +494,8 @@ static void own_state(struct perron_group *g)
 	*state = (struct group_state){.view = g->view.id, .member_count = g->view.member_count};
 	for (uint32_t i = 0; i < g->view.member_count; i++) {
 		state->received[i] = g->streams[i].received;
-		state->clock[i] = i == g->view.self ? g->clock : g->streams[i].clock;
+		state->clock[i] = i == g->view.self ? serial_max(g->clock, g->promised)
+						   : g->streams[i].clock;
 		state->stable[i] = g->streams[i].stable;
 	}
 	for (uint32_t i = 0; i < c->candidate_count; i++)
@@ -525,7 +527,7 @@ static void change_enter(struct perron_group *g, uint64_t now_ns, uint64_t patie
 	g->state = PERRON_GROUP_STATE_GATHER;
 	g->number = serial_max(g->number, c->id.number);
 	own_state(g);
-	state_tell(g, now_ns, all_candidates(c), out);
+	state_tell(g, now_ns, all_candidates(c), 0, out);
 }
 
 static void change_begin(struct perron_group *g, uint64_t now_ns, struct perron_effects *out)
@@ -603,7 +605,7 @@ static bool may_follow(struct perron_group *g, const struct group_change *other)
 }
 
 static void state_record(struct perron_group *g, uint64_t now_ns, uint32_t from,
-			 const struct group_state *state, bool lacks_commit,
+			 const struct group_state *state, uint8_t flags,
 			 struct perron_effects *out)
 {
 	struct group_change *c = &g->change;
@@ -613,13 +615,14 @@ static void state_record(struct perron_group *g, uint64_t now_ns, uint32_t from,
 		c->stated |= bit(from);
 		return;
 	}
-	/* Told again: something of ours was lost. */
-	if (lacks_commit && c->committed && is_led_here(g))
+	if (!(flags & GROUP_FLAG_ANSWER))
+		return;
+	if ((flags & GROUP_FLAG_FROZEN) && c->committed && is_led_here(g))
 		commit_tell(g, now_ns, bit(from), out);
 	if (c->ready & bit(c->self))
 		ready_tell(g, now_ns, bit(from), out);
 	if (!c->active)
-		state_tell(g, now_ns, bit(from), out);
+		state_tell(g, now_ns, bit(from), 0, out);
 }
 
 static bool same_candidates(const struct group_change *a, const struct group_change *b)
@@ -668,7 +671,7 @@ enum perron_drop group_state(struct perron_group *g, uint64_t now_ns,
 	} else if (!same_candidates(c, &other)) {
 		return PERRON_DROP_NOT_MEMBER;
 	}
-	state_record(g, now_ns, head->index, &state, head->flags & GROUP_FLAG_FROZEN, out);
+	state_record(g, now_ns, head->index, &state, head->flags, out);
 	return PERRON_DROP_NONE;
 }
 
@@ -1019,7 +1022,7 @@ static void change_resend(struct perron_group *g, uint64_t now_ns, struct perron
 	uint32_t to = c->committed ? c->committed & ~c->ready : all_candidates(c);
 
 	c->resend_at_ns = now_ns + g->cfg.resend_ns;
-	state_tell(g, now_ns, to, out);
+	state_tell(g, now_ns, to, GROUP_FLAG_ANSWER, out);
 	if (c->ready & bit(c->self))
 		ready_tell(g, now_ns, to, out);
 }
