@@ -16,7 +16,9 @@
 #define GROUP_CLOCK_AHEAD_MAX (1u << 20)
 /* With more of its own packets under way a sender fills a packet, but for so long at most. */
 #define GROUP_PACK_FROM 2
-#define GROUP_PACK_NS	50000u
+#define GROUP_PACK_NS	20000u
+/* Who has sent nothing for so long is idle. */
+#define GROUP_IDLE_NS 20000000u
 #define GROUP_NEVER	UINT64_MAX
 
 enum group_kind {

@@ -342,13 +342,14 @@ enum perron_drop group_nack(struct perron_group *g, uint64_t now_ns,
 /* --- sending --- */
 
 /*
- * Who has nothing to send promises to stamp what it will send well ahead of all that it has seen:
+ * Who has sent nothing of late promises to stamp what it will send well ahead of all that it has seen:
  * so the messages of others need not wait for its next word. It costs the promiser nothing: its
  * next packet waits for everybody's word as any other.
  */
-static uint32_t promise_make(struct perron_group *g)
+static uint32_t promise_make(struct perron_group *g, uint64_t now_ns)
 {
-	bool is_idle = g->pending_next == g->pending_end;
+	bool is_idle = g->pending_next == g->pending_end &&
+		       now_ns - g->packet_sent_ns >= GROUP_IDLE_NS;
 
 	g->promised = serial_max(g->promised, g->clock + (is_idle ? g->cfg.window : 0));
 	return g->promised;
@@ -400,7 +401,7 @@ static void status_send(struct perron_group *g, uint64_t now_ns, uint8_t flags,
 			struct perron_effects *out)
 {
 	struct group_head head = head_of(g, GROUP_STATUS, flags);
-	struct group_status status = {.clock = promise_make(g), .sent = g->sent};
+	struct group_status status = {.clock = promise_make(g, now_ns), .sent = g->sent};
 	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX];
 
 	for (uint32_t i = 0; i < g->view.member_count; i++)

@@ -140,7 +140,8 @@ class Cell:
 def descriptor(cell, name, address, peers, where, **station):
     """
     `where`: addresses of all peers. `station`: core, housekeeping, idle, memory, and port and
-    group (keys of those sections), overlay (keys of it beside the portal).
+    group and detector (keys of those sections), overlay (keys of it beside the portal),
+    keys (of the section station).
     """
     portal = ', '.join(f'{{peer: {p}, address: {a}}}' for p, a in sorted(where.items()))
     overlay = ''.join(f'  {k}: {v}\n' for k, v in station.get('overlay', {}).items())
@@ -149,7 +150,8 @@ def descriptor(cell, name, address, peers, where, **station):
             f"  socket: {socket_of(cell, name)}\n  idle: {station['idle']}\n"
             f"  lcores: [{station['core']}]\n  housekeeping_core: {station['housekeeping']}\n"
             f"  memory: {station['memory']}\n")
-    for section in ('port', 'group'):
+    text += ''.join(f'  {k}: {v}\n' for k, v in (station.get('keys') or {}).items())
+    for section in ('port', 'group', 'detector'):
         if station.get(section):
             text += f'{section}:\n' + ''.join(
                 f'  {k}: {v}\n' for k, v in station[section].items())
@@ -174,7 +176,7 @@ def needed():
         raise Missing('perrond and perron are not built')
 
 
-def stations(count, driver='af_packet', idle='backoff', memory='64MB', overlay=None, group=None):
+def stations(count, driver='af_packet', idle='backoff', memory='64MB', overlay=None, **sections):
     """
     N stations of a peer each, in namespaces on a bridge (two: a veth pair), over af_packet or
     af_xdp; over memif two, without namespaces. They share the cores, two of which are best.
@@ -198,13 +200,13 @@ def stations(count, driver='af_packet', idle='backoff', memory='64MB', overlay=N
             made.append(station_make(
                 cell, i, where[i + 1], [i + 1], where, lan.inside(i) if lan else [], idle=idle,
                 core=housekeeping if i % 2 else core, housekeeping=core if i % 2 else housekeeping,
-                memory=memory, port=port, overlay=overlay or {}, group=group))
+                memory=memory, port=port, overlay=overlay or {}, **sections))
         return made
 
     return Cell(count, lan, make)
 
 
-def one_process(count, idle='backoff', memory='128MB', overlay=None, group=None):
+def one_process(count, idle='backoff', memory='128MB', overlay=None, **sections):
     """One station that hosts N peers on one lcore: nothing leaves it."""
     needed()
     core, housekeeping = cores()
@@ -213,6 +215,6 @@ def one_process(count, idle='backoff', memory='128MB', overlay=None, group=None)
         where = {i + 1: NETWORK + '1' for i in range(count)}
         return [station_make(cell, 0, NETWORK + '1', sorted(where), where, [], idle=idle, core=core,
                              housekeeping=housekeeping, memory=memory, overlay=overlay or {},
-                             group=group)]
+                             **sections)]
 
     return Cell(count, None, make)

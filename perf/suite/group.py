@@ -5,6 +5,7 @@ For each number of members, turn by turn, set up anew each time:
 latency/ORDER/closed  one sender, 200 bytes, the next once the one before has come back to it
 latency/ORDER/paced   the same, one a millisecond
 latency/ORDER/all     each member sends one a millisecond
+latency/sequencer, latency/token  what these orders would take, made of FIFO multicast: not taken
 rate/K                K senders send what flow control takes; messages a second at the slowest
 view-change           kill -9 of a member, until the last of the others has its new view
 
@@ -14,12 +15,14 @@ to the new view follows its token time-out: Perron is held against the shortest 
 changed for no reason in this run, idle and under load.
 """
 import json
-import subprocess
+import os
+import random
+import time
 
-from suite import corosync, machine, report
+from suite import cells, corosync, detector, machine, report
 from suite.latency import attempt, good, why_not
-from suite.network import Fault, Missing
-from suite.tools import median, program, say
+from suite.network import Fault
+from suite.tools import median, say
 
 MEMBERS = [2, 3, 4, 8]
 MEMBERS_MAX = 16
@@ -34,7 +37,11 @@ LATENCY = {
     'latency/agreed/all': ('agreed', None, PACE_US),
     'latency/safe/closed': ('safe', 1, 0),
     'latency/safe/paced': ('safe', 1, PACE_US),
+    'latency/sequencer/paced': ('sequencer', 1, PACE_US),
+    'latency/token/paced': ('token', 1, PACE_US),
 }
+# Those that were not taken, made of FIFO multicast.
+ORDERINGS = ['sequencer', 'token']
 RATE = {'rate/1': 1, 'rate/3': 3}
 SCENES = [*LATENCY, *RATE, 'view-change']
 SHARES = {'p50': 0.5, 'p90': 0.9, 'p99': 0.99, 'p999': 0.999, 'p9999': 0.9999}
@@ -68,55 +75,127 @@ class Plan:
 
 # ---- the two sides: figures of a scene, or a fault -------------------------------------------
 
-def perron_command():
-    command = [program('apps/perron/perron'), 'bench', 'group']
-    if not command[0] or subprocess.run(command + ['--help'], capture_output=True).returncode:
-        raise Missing('not measured: this perron has no `bench group`')
-    return command
+def percentiles(of, count):
+    return {'samples': count, **{key: of[name] / 1e3 for key, name in
+                                 (('p50', 'p50'), ('p90', 'p90'), ('p99', 'p99'),
+                                  ('p999', 'p999'), ('p9999', 'max'), ('max', 'max'))}}
 
 
-def perron_measure(count, scene, plan):
-    """
-    Perron's side, by `perron bench group latency|rate|view-change OPTION...`: it lays the members
-    out, and prints a JSON object.
+def perron_load(cell, count, scene, plan):
+    """The lone sender is the last member: the first's stamps stand before all others' anyhow."""
+    if scene in RATE:
+        senders = ','.join(str(count - i) for i in range(RATE[scene]))
+        found = cell.bench('--mode', 'rate', '--senders', senders, '--size', str(corosync.SIZE),
+                           '--seconds', f'{plan.seconds:.0f}')[0]
+        return {'rate': found['messages_per_s'], 'changes': found['views'],
+                'each': [peer.get('messages_per_s') for peer in found['peers']]}
+    order, senders, interval_us = LATENCY[scene]
+    mode = order if order in ORDERINGS else 'latency'
+    found = cell.bench('--mode', mode, '--service', 'fifo' if order in ORDERINGS else order,
+                       '--senders', str(count) if senders else 'all', '--size',
+                       str(corosync.SIZE), '--period', f'{interval_us}us' if interval_us else '0',
+                       '--seconds', f'{plan.seconds:.0f}')[0]
+    self_delivery, others = found['latency_ns'], found['one_way_ns']
+    return {**percentiles(self_delivery, self_delivery['count']), 'changes': found['views'],
+            'others': percentiles(others, others['count']) if others['count'] else None}
 
-    latency      samples, p50_ns, p90_ns, p99_ns, p999_ns, p9999_ns, max_ns; others: the same, of
-                 deliveries at members that did not send
-    rate         rate: messages a second at the slowest member; each: at each member
-    view-change  kills_ms: of each kill; watch_seconds, false_idle, false_loaded: changes without a
-                 kill, in so many seconds each; expelled: members that lived and were put out
-    """
-    command = perron_command()
-    words = ['--members', count, '--size', corosync.SIZE]
-    if scene in LATENCY:
-        order, senders, interval_us = LATENCY[scene]
-        words += ['--order', order, '--senders', senders or count,
-                  '--interval-us', interval_us, '--seconds', plan.seconds]
-    elif scene in RATE:
-        words += ['--senders', RATE[scene], '--seconds', plan.seconds]
-    else:
-        words += ['--kills', plan.kills, '--watch-seconds', plan.watch_seconds]
-    limit = 120 + 2 * (plan.seconds + plan.watch_seconds)
+
+class Views:
+    """The views that a station tells, as it does."""
+
+    def __init__(self, cell, index):
+        self.process = cell.watch(index)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.text = ''
+
+    def since(self, at_ns, members):
+        """When its first regular view of so many after at_ns was installed; None: not yet."""
+        self.text += self.process.stdout.read() or ''
+        *lines, self.text = self.text.split('\n')
+        for line in lines:
+            row = json.loads(line)
+            if row.get('event') == 'view' and row['at_ns'] > at_ns and \
+                    len(row['members']) == members:
+                return row['at_ns']
+        return None
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def perron_kill(cell, count, victim):
+    """ms from the kill to the last survivor's view without the victim."""
+    watches = [Views(cell, i) for i in range(count) if i != victim]
     try:
-        done = subprocess.run([*command, scene.split('/')[0], *map(str, words)], text=True,
-                              capture_output=True, timeout=limit)
-    except subprocess.TimeoutExpired:
-        raise Fault(f'perron bench group does not end in {limit:.0f} s') from None
-    if done.returncode:
-        raise Fault((done.stderr.strip() or f'status {done.returncode}').splitlines()[-1])
-    found = json.loads(done.stdout)
-    if scene in LATENCY:
-        others = corosync.in_us(found['others']) if 'others' in found else None
-        return {**corosync.in_us(found), 'others': others}
-    return found
+        time.sleep(0.5 + random.random() / 10)
+        at_ns = cell.kill(victim)
+        views, until = [None] * len(watches), time.monotonic() + 20
+        while None in views and time.monotonic() < until:
+            time.sleep(0.01)
+            views = [v or w.since(at_ns, count - 1) for v, w in zip(views, watches)]
+        if None in views:
+            raise Fault('no view without the member that was killed within 20 s')
+        return (max(views) - at_ns) / 1e6
+    finally:
+        for watch in watches:
+            watch.end()
+
+
+def perron_views(cell, count):
+    return sum(row['views'] for i in range(count) for row in cell.groups(i))
+
+
+def perron_changes(count, plan):
+    """As corosync.view_change, at the fast setting of ./run bench detector."""
+    with cells.stations(count, detector=detector.FAST, keys={'scheduling': 'fifo'}) as cell:
+        cell.wait_view()
+        before = perron_views(cell, count)
+        time.sleep(plan.watch_seconds)
+        idle = perron_views(cell, count) - before
+        with detector.Hogs(detector.HOGS_A_CORE * os.cpu_count()):
+            time.sleep(plan.watch_seconds)
+        loaded = perron_views(cell, count) - before - idle
+        last = []
+        for turn in range(plan.kills):
+            cell.wait_view()
+            last.append(perron_kill(cell, count, turn % count))
+            cell.start(turn % count)
+        return {'kills_ms': last, 'watch_seconds': plan.watch_seconds, 'false_idle': idle,
+                'false_loaded': loaded, 'expelled': 0}
+
+
+def perron_loads(make, count, scenes, plan):
+    with make(count) as cell:
+        cell.wait_view()
+        return {scene: attempt(f'perron, {scene}', perron_load, cell, count, scene, plan)
+                for scene in scenes}
 
 
 def perron_turn(count, scenes, plan):
-    there = attempt('perron', perron_command)
-    if isinstance(there, Fault):
-        return dict.fromkeys(scenes, there)
-    return {scene: attempt(f'perron, {scene}', perron_measure, count, scene, plan)
-            for scene in scenes}
+    loads = [scene for scene in scenes if scene != 'view-change']
+    found = {}
+    if loads:
+        done = attempt('perron', perron_loads, cells.stations, count, loads, plan)
+        found = done if isinstance(done, dict) else dict.fromkeys(loads, done)
+    if 'view-change' in scenes:
+        found['view-change'] = attempt('perron, view-change', perron_changes, count, plan)
+    return found
+
+
+def process_turn(count, scenes, plan):
+    """The same in one process, on one lcore; there nobody can be killed."""
+    loads = [scene for scene in scenes if scene != 'view-change']
+    done = attempt('perron in one process', perron_loads, cells.one_process, count, loads, plan) \
+        if loads else {}
+    return done if isinstance(done, dict) else dict.fromkeys(loads, done)
+
+
+def nearest_of(scene):
+    """CPG knows agreed order alone."""
+    for order in ['safe', *ORDERINGS]:
+        scene = scene.replace(f'/{order}/', '/agreed/')
+    return scene
 
 
 def corosync_load(cluster, scene, plan):
@@ -134,7 +213,7 @@ def corosync_loads(count, scenes, plan):
 
 def corosync_turn(count, scenes, plan):
     """Scenes as Perron's; a view change each for the token time-outs."""
-    nearest = {s.replace('/safe/', '/agreed/') for s in scenes if s != 'view-change'}
+    nearest = {nearest_of(s) for s in scenes if s != 'view-change'}
     found = {}
     if nearest:
         loads = attempt('corosync', corosync_loads, count, sorted(nearest), plan)
@@ -147,7 +226,7 @@ def corosync_turn(count, scenes, plan):
     return found
 
 
-SIDES = {'corosync': corosync_turn, 'perron': perron_turn}
+SIDES = {'corosync': corosync_turn, 'perron': perron_turn, 'process': process_turn}
 
 
 def turns(wanted, plan):
@@ -203,7 +282,8 @@ def change_result(name, found):
 
 
 def result_of(side, count, scene, runs):
-    name = f'group/{count}/{scene}' if side == 'perron' else f'yardstick/{side}/{count}/{scene}'
+    name = {'perron': f'group/{count}/{scene}', 'process': f'group/process/{count}/{scene}'}.get(
+        side, f'yardstick/{side}/{count}/{scene}')
     found = good(runs)
     if not found:
         return {**why_not(name, runs), 'unit': {'r': '/s', 'v': 'ms'}.get(scene[0], 'us')}
@@ -226,10 +306,10 @@ def steady(results, count):
 def compare(results):
     """Each of Perron's beside its yardstick, turn by turn."""
     for (side, count, scene), mine in results.items():
-        if side != 'perron':
+        if side == 'corosync':
             continue
         stick = steady(results, count) if scene == 'view-change' else \
-            results.get(('corosync', count, scene.replace('/safe/', '/agreed/')))
+            results.get(('corosync', count, nearest_of(scene)))
         if stick is None or 'error' in stick:
             continue
         mine['yardstick'] = {'name': stick['name'], 'what': stick['what'],
@@ -241,12 +321,13 @@ def compare(results):
 
 
 def table(results):
-    print(f"\n{'members':>7}  {'200 bytes':22} {'perron':>10} {'corosync':>10} {'ratio':>6}")
+    print(f"\n{'members':>7}  {'200 bytes':44} {'perron':>10} {'corosync':>10} {'ratio':>6}")
     for (side, count, scene), mine in results.items():
-        if side == 'perron':
+        if side != 'corosync':
             number = report.number(mine['median']) if 'median' in mine else '-'
             stick = mine.get('yardstick', {}).get('median')
-            print(f"{count:7}  {scene + ', ' + mine['unit']:22} {number:>10} "
+            where = ' (one process)' if side == 'process' else ''
+            print(f"{count:7}  {scene + ', ' + mine['unit'] + where:44} {number:>10} "
                   f"{report.number(stick) if stick else '-':>10} "
                   f"{format(mine['ratio'], '.2f') if 'ratio' in mine else '-':>6}")
     why = {r['error'] for r in results.values() if 'error' in r}

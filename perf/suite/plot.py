@@ -71,6 +71,8 @@ plot {', '.join(curves)}
 def of_group(result):
     """Side, members and scene of a result's name; None: not of the group suite."""
     words = result['name'].split('/')
+    if words[:2] == ['group', 'process']:
+        return 'one process', int(words[2]), '/'.join(words[3:])
     if words[0] == 'group':
         return 'perron', int(words[1]), '/'.join(words[2:])
     if words[:2] == ['yardstick', 'corosync']:
