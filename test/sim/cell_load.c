@@ -217,12 +217,10 @@ static void light_change(struct cell *w, uint32_t node)
 	uint32_t group = (uint32_t)perron_random_between(&w->random, 1, CELL_GROUP_COUNT);
 	struct cell_stay *stay = peer->stay == SIM_NONE ? NULL : &w->stays[peer->stay];
 	bool is_in = stay && (stay->wanted >> group & 1);
-	struct perron_group_info info;
 	int error;
 
-	/* Whoever joins again while it leaves is not told which of its groups it is in. */
-	cell_info(w, node, &info);
-	if (stay && !is_in && (info.pending || info.unstable))
+	/* Who joins again while it leaves could not tell which of its groups it is told of. */
+	if (stay && (stay->leaving >> group & 1))
 		return;
 	sim_step_begin(s, node);
 	if (is_in)
