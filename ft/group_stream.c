@@ -184,6 +184,17 @@ static void nack_soon(struct perron_group *g, uint64_t now_ns, struct group_stre
 		s->nack_at_ns = now_ns + g->cfg.resend_ns / 8;
 }
 
+/*
+ * How far ahead of what was let go a packet may be. A sender is a window ahead of what all members
+ * have: so while no more than a window is taken, what is to be recovered at the end of the view,
+ * when nothing can be let go, is two windows at most, and the ring has room for it.
+ */
+static int32_t ahead_max(const struct perron_group *g)
+{
+	return g->state == PERRON_GROUP_STATE_RECOVER ? (int32_t)group_ring_size(g)
+						      : (int32_t)g->cfg.window;
+}
+
 static enum perron_drop data_permit(const struct perron_group *g, const struct group_stream *s,
 				    const struct group_data *data)
 {
@@ -195,7 +206,7 @@ static enum perron_drop data_permit(const struct perron_group *g, const struct g
 		return PERRON_DROP_IMPOSSIBLE_SEQUENCE;
 	if (serial_ahead(data->sequence, s->received) <= 0 || group_packet(g, s, data->sequence))
 		return PERRON_DROP_DUPLICATE;
-	if (ahead > (int32_t)group_ring_size(g))
+	if (ahead > ahead_max(g))
 		return PERRON_DROP_GROUP_FULL;
 	return PERRON_DROP_NONE;
 }
