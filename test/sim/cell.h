@@ -12,7 +12,7 @@
  *	cell_check.c  what only the end tells
  *	cell.c        phases, and the tie of all of it to the engine
  *
- * A run has the phases of the other world: faults until `heal_ns`; then the network is perfect and
+ * A run has phases as in the other world: faults until `heal_ns`; then the network is perfect and
  * everybody lives and is in the cell, and there must be one view at `converged_ns`, which stays;
  * sending ends at `quiet_ns`; all must be delivered and stable at `until_ns`.
  *

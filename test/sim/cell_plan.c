@@ -125,10 +125,10 @@ void cell_plan_population(struct cell *w)
 	struct cell_plan *p = &w->plan;
 
 	p->until_ns = w->options.until_ns;
-	p->heal_ns = p->until_ns / 100 * 50;
-	p->converged_ns = p->until_ns / 100 * 70;
-	p->light_quiet_ns = p->until_ns / 100 * 75;
-	p->quiet_ns = p->until_ns / 100 * 85;
+	p->heal_ns = p->until_ns / 100 * 60;
+	p->converged_ns = p->until_ns / 100 * 80;
+	p->light_quiet_ns = p->until_ns / 100 * 84;
+	p->quiet_ns = p->until_ns / 100 * 91;
 	p->peer_count = (uint32_t)between(w, w->options.peer_count_min, w->options.peer_count_max);
 }
 

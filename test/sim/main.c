@@ -18,7 +18,7 @@ static const char usage[] =
 	"  --peers N|A..B    how many peers; a range: drawn by the seed (10..100; groups: 2..16)\n"
 	"  --faults PROFILE  none, network, crash or all (all); groups: one cell and its group\n"
 	"                    communication, with everything going wrong\n"
-	"  --until T         virtual time, like 60s or 7500ms (30s; groups: 10s)\n"
+	"  --until T         virtual time, like 60s or 7500ms (30s; groups: 6s)\n"
 	"  --until-step N    ends after step N\n"
 	"  --trace FILE      writes every step, frame and effect (- for standard output)\n"
 	"  --verbose         prints what the seed chose and how it went\n"
@@ -193,7 +193,7 @@ static void defaults_fill(struct world_options *o)
 		o->peer_count_max = is_cell ? CELL_PEER_COUNT_MAX : 100;
 	}
 	if (!o->until_ns)
-		o->until_ns = (is_cell ? 10 : 30) * SIM_S;
+		o->until_ns = (is_cell ? 6 : 30) * SIM_S;
 }
 
 static int command_line_read(int argc, char **argv, struct command_line *c)
