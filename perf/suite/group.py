@@ -17,12 +17,13 @@ changed for no reason in this run, idle and under load.
 import json
 import os
 import random
+import subprocess
 import time
 
 from suite import cells, corosync, detector, machine, report
 from suite.latency import attempt, good, why_not
-from suite.network import Fault
-from suite.tools import median, say
+from suite.network import Fault, Missing
+from suite.tools import median, program, say
 
 MEMBERS = [2, 3, 4, 8]
 MEMBERS_MAX = 16
@@ -183,12 +184,34 @@ def perron_turn(count, scenes, plan):
     return found
 
 
+LCORE_KILLS = 20
+
+
+def process_changes(count, plan):
+    """Members of one lcore, one of which is no longer turned (perf/group/lcore.c)."""
+    command = program('perf/perron-group-lcore')
+    if not command:
+        raise Missing('perron-group-lcore is not built')
+    seconds = max(1, round(2 * plan.watch_seconds))
+    done = subprocess.run([command, '--members', str(count), '--watch', str(seconds),
+                           '--kills', str(LCORE_KILLS * plan.kills)], text=True,
+                          capture_output=True)
+    if done.returncode:
+        raise Fault((done.stderr.strip().splitlines() or ['no word'])[-1])
+    found = json.loads(done.stdout)
+    return {'kills_ms': found['kills_ms'], 'watch_seconds': plan.watch_seconds,
+            'false_idle': found['false_changes'], 'false_loaded': 0, 'expelled': 0}
+
+
 def process_turn(count, scenes, plan):
-    """The same in one process, on one lcore; there nobody can be killed."""
+    """The same in one process, on one lcore."""
     loads = [scene for scene in scenes if scene != 'view-change']
     done = attempt('perron in one process', perron_loads, cells.one_process, count, loads, plan) \
         if loads else {}
-    return done if isinstance(done, dict) else dict.fromkeys(loads, done)
+    found = done if isinstance(done, dict) else dict.fromkeys(loads, done)
+    if 'view-change' in scenes:
+        found['view-change'] = attempt('perron on one lcore', process_changes, count, plan)
+    return found
 
 
 def nearest_of(scene):
