@@ -21,7 +21,7 @@ import sys
 import tempfile
 
 SIM = 'test/sim/perron-sim'
-RUN_SECONDS = 120
+RUN_SECONDS = 60
 VIOLATION = re.compile(r'^violation at [0-9.]+ s, step [0-9]+: (([a-z-]+): .*)$', re.M)
 
 
@@ -71,11 +71,11 @@ def source_of(build):
     return top, commands
 
 
-def compile_command(build, top, commands, path, mutated, output):
+def compile_command(build, top, commands, path, source, output):
     wanted = os.path.realpath(os.path.join(top, path))
     for entry in commands:
-        source = os.path.realpath(os.path.join(entry['directory'], entry['file']))
-        if source != wanted or '.a.p/' not in entry.get('output', ''):
+        of = os.path.realpath(os.path.join(entry['directory'], entry['file']))
+        if of != wanted or '.a.p/' not in entry.get('output', ''):
             continue
         words = shlex.split(entry['command'])
         kept, skip = [], False
@@ -84,31 +84,35 @@ def compile_command(build, top, commands, path, mutated, output):
                 skip = not skip and word != '-c'
             elif word not in ('-MD', entry['file']):
                 kept.append(word)
-        return kept + ['-w', '-c', mutated, '-o', output]
+        return kept + ['-w', '-c', source, '-o', output]
     wrong(f'{path} is not compiled into a library of {build}')
     return None
 
 
-def link_command(build, mutated, output):
+def link_command(build, mutant_object, output):
     text = subprocess.run(['ninja', '-C', build, '-t', 'commands', SIM], capture_output=True,
                           text=True, check=True).stdout
     words = shlex.split(text.splitlines()[-1])
     words[words.index('-o') + 1] = output
     # Before the archives: what is defined already is not taken from them.
     first = next(i for i, w in enumerate(words) if w.endswith('.o'))
-    return words[:first] + [mutated] + words[first:]
+    return words[:first] + [mutant_object] + words[first:]
 
 
-def build_mutant(build, top, commands, mutant, folder):
-    path = os.path.join(top, mutant['file'])
-    with open(path, encoding='utf-8') as f:
+def mutated(top, mutant):
+    """The mutant's source: its old text has to stand there once."""
+    with open(os.path.join(top, mutant['file']), encoding='utf-8') as f:
         text = f.read()
     if text.count(mutant['old']) != 1:
         wrong(f'{mutant["name"]}: its old text stands {text.count(mutant["old"])} times in '
               f'{mutant["file"]}, not once')
+    return text.replace(mutant['old'], mutant['new'])
+
+
+def build_mutant(build, top, commands, mutant, folder):
     stem = os.path.join(folder, mutant['name'])
     with open(stem + '.c', 'w', encoding='utf-8') as f:
-        f.write(text.replace(mutant['old'], mutant['new']))
+        f.write(mutated(top, mutant))
     for command in (compile_command(build, top, commands, mutant['file'], stem + '.c',
                                     stem + '.o'),
                     link_command(build, stem + '.o', stem)):
@@ -155,12 +159,14 @@ def main():
     parser.add_argument('--seeds', type=int, default=40)
     parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1)
     parser.add_argument('--list', action='store_true')
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     mutants = table_read(args.table)
     unknown = set(args.names) - {m['name'] for m in mutants}
     if unknown:
         wrong(f'no such mutant: {", ".join(sorted(unknown))}')
     top, commands = source_of(args.build)
+    for mutant in mutants:
+        mutated(top, mutant)
     found = count = 0
     for mutant in mutants:
         if args.names and mutant['name'] not in args.names:
