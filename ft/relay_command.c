@@ -68,6 +68,16 @@ static int link_open(struct perron_relay *r, uint64_t now_ns, const struct perro
 	return 0;
 }
 
+static int sibling_open(struct perron_relay *r, uint64_t now_ns,
+			const struct perron_command *command, struct perron_effects *out)
+{
+	int error = link_open(r, now_ns, &command->party, out);
+
+	if (error || !command->value)
+		return error;
+	return perron_group_sibling(r->group, now_ns, command->party.id, true, out);
+}
+
 static int link_close(struct perron_relay *r, uint64_t now_ns, uint32_t peer,
 		      struct perron_effects *out)
 {
@@ -313,7 +323,7 @@ int perron_relay_command(struct perron_relay *r, uint64_t now_ns,
 	r->release_budget = RELAY_RELEASE_MAX;
 	switch ((enum perron_command_kind)command->kind) {
 	case PERRON_COMMAND_LINK_OPEN:
-		return link_open(r, now_ns, &command->party, out);
+		return sibling_open(r, now_ns, command, out);
 	case PERRON_COMMAND_LINK_CLOSE:
 		return link_close(r, now_ns, command->party.id, out);
 	case PERRON_COMMAND_SEND:

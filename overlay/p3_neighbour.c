@@ -29,7 +29,7 @@ struct p3_neighbour *p3_parent(struct perron_overlay *o)
 }
 
 static void link_command(struct perron_overlay *o, uint8_t kind, const struct perron_party *party,
-			 struct perron_effects *out)
+			 bool is_sibling, struct perron_effects *out)
 {
 	struct perron_command *command = perron_effects_command(out, 0);
 
@@ -39,6 +39,7 @@ static void link_command(struct perron_overlay *o, uint8_t kind, const struct pe
 	}
 	command->kind = kind;
 	command->party = *party;
+	command->value = is_sibling;
 }
 
 /* Paths that came by a neighbour look for another way. */
@@ -80,8 +81,9 @@ struct p3_neighbour *p3_neighbour_add(struct perron_overlay *o, uint64_t now_ns,
 	n->position = *position;
 	n->party.endpoint = party->endpoint;
 	/* Said again if it is open already: the lcore may have judged it down meanwhile. */
-	link_command(o, PERRON_COMMAND_LINK_OPEN, party, out);
-	if ((had ^ n->roles) & PERRON_ROLE_SIBLING)
+	bool is_sibling = (n->roles & PERRON_ROLE_SIBLING) != 0;
+	link_command(o, PERRON_COMMAND_LINK_OPEN, party, is_sibling, out);
+	if ((had & PERRON_ROLE_SIBLING) && !is_sibling)
 		p3_sibling_tell(o, n, out);
 	p3_changed(o);
 	if (had & ~n->roles & PERRON_ROLE_PARENT)
@@ -105,7 +107,7 @@ void p3_neighbour_drop(struct perron_overlay *o, uint32_t peer, uint8_t roles, b
 		return;
 	if (say_leave)
 		p3_send(o, &n->party, PERRON_TYPE_LEAVE, NULL, 0, out);
-	link_command(o, PERRON_COMMAND_LINK_CLOSE, &n->party, out);
+	link_command(o, PERRON_COMMAND_LINK_CLOSE, &n->party, false, out);
 	perron_directory_forget(&o->directory, peer);
 	*n = o->neighbours[--o->neighbour_count];
 }
@@ -119,11 +121,14 @@ void p3_neighbours_drop_all(struct perron_overlay *o, uint8_t roles, struct perr
 void p3_neighbours_assert(struct perron_overlay *o, struct perron_effects *out)
 {
 	p3_cell_tell(o, out);
+	/* Another first each time: a short ring may take but some of them. */
 	for (uint32_t i = 0; i < o->neighbour_count; i++) {
-		link_command(o, PERRON_COMMAND_LINK_OPEN, &o->neighbours[i].party, out);
-		if (o->neighbours[i].roles & PERRON_ROLE_SIBLING)
-			p3_sibling_tell(o, &o->neighbours[i], out);
+		const struct p3_neighbour *n =
+			&o->neighbours[(o->assert_first + i) % o->neighbour_count];
+		link_command(o, PERRON_COMMAND_LINK_OPEN, &n->party,
+			     (n->roles & PERRON_ROLE_SIBLING) != 0, out);
 	}
+	o->assert_first++;
 }
 
 void p3_link_up(struct perron_overlay *o, const struct perron_event *event)
@@ -144,7 +149,7 @@ void p3_link_down(struct perron_overlay *o, uint64_t now_ns, const struct perron
 	struct p3_neighbour *n = p3_neighbour(o, party->id);
 
 	if (!n)
-		link_command(o, PERRON_COMMAND_LINK_CLOSE, party, out); /* it was not, when said */
+		link_command(o, PERRON_COMMAND_LINK_CLOSE, party, false, out); /* it was not, when said */
 	if (!n || n->party.incarnation != party->incarnation)
 		return;
 	bool was_parent = (n->roles & PERRON_ROLE_PARENT) != 0;

@@ -110,6 +110,7 @@ struct perron_overlay {
 	struct perron_directory directory;
 	struct p3_search searches[P3_SEARCH_COUNT_MAX];
 
+	uint32_t assert_first; /* the neighbour that is said again first; runs free */
 	uint32_t neighbour_count;
 	struct p3_neighbour neighbours[PERRON_NEIGHBOUR_COUNT_MAX];
 	struct p3_path *paths;

@@ -20,7 +20,7 @@ struct perron_party {
 #define PERRON_CLIENT_ID 0x80000000u
 
 #define PERRON_COMMANDS(X)                                                                         \
-	X(LINK_OPEN, "link-open")       /* party: beat with it, accept its frames */              \
+	X(LINK_OPEN, "link-open")       /* party: beat with it; value: 1, it is of our cell */    \
 	X(LINK_CLOSE, "link-close")     /* party.id */                                            \
 	X(SEND, "send")                 /* a control frame: party, type, payload */               \
 	X(STREAM_OPEN, "stream-open")   /* a sensor here: stream, sequence of its first frame */  \

@@ -721,7 +721,7 @@ static void the_relay_is_told_of_the_cell_until_it_knows(void **state)
 	tick(g);
 	assert_null(commanded(g, PERRON_COMMAND_CELL, 0, 0));
 	GIVE(g, party(ROOT_B), false, BIND, bind, {.position = at("0#2")});
-	c = commanded(g, PERRON_COMMAND_SIBLING, 0, ROOT_B);
+	c = commanded(g, PERRON_COMMAND_LINK_OPEN, 0, ROOT_B);
 	assert_non_null(c);
 	assert_int_equal(c->value, 1);
 	rig_free(g);
