@@ -97,7 +97,12 @@ static uint32_t reached_list(const struct perron_group *g, struct perron_group_m
 		const struct group_sibling *s = &g->siblings[i];
 		if (!is_reached(s))
 			continue;
-		struct perron_group_member m = {s->peer, s->incarnation, s->life, s->slot};
+		struct perron_group_member m = {
+			.peer = s->peer,
+			.incarnation = s->incarnation,
+			.life = s->life,
+			.slot = s->slot,
+		};
 		member_insert(out, count++, &m);
 	}
 	return count;

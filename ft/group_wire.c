@@ -260,7 +260,7 @@ bool group_state_read(struct perron_reader *r, struct group_change *change,
 		return false;
 	for (uint32_t i = 0; i < change->candidate_count; i++) {
 		struct perron_group_member *m = &change->candidates[i];
-		m->peer = perron_read32(r);
+		*m = (struct perron_group_member){.peer = perron_read32(r)};
 		m->incarnation = perron_read32(r);
 		m->life = perron_read32(r);
 		m->slot = perron_read8(r);

@@ -8,6 +8,7 @@
 #ifndef PERRON_OVERLAY_MEMBERSHIP_H
 #define PERRON_OVERLAY_MEMBERSHIP_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ struct perron_group_member {
 	uint32_t incarnation;
 	uint32_t life;
 	uint8_t slot; /* members stand in the order of their slots, then of their peers */
+	uint8_t reserved[3]; /* 0: views are handed on as bytes */
 };
 
 /* Never given twice. {0}: none. */
@@ -30,13 +32,18 @@ struct perron_group_view_id {
 };
 
 struct perron_group_view {
-	struct perron_group_view_id id;
 	uint64_t cell;
+	struct perron_group_view_id id;
 	uint8_t transitional; /* id: of the regular view that ends; members: who go on together */
 	uint8_t self;         /* index of this peer */
 	uint8_t member_count; /* members[0] coordinates */
+	uint8_t reserved;     /* 0 */
 	struct perron_group_member members[PERRON_GROUP_MEMBER_COUNT_MAX];
 };
+
+static_assert(sizeof(struct perron_group_member) == 16, "no byte that nobody writes");
+static_assert(sizeof(struct perron_group_view) == 24 + PERRON_GROUP_MEMBER_COUNT_MAX * 16,
+	      "no byte that nobody writes");
 
 static inline bool perron_group_view_id_equal(const struct perron_group_view_id *a,
 					      const struct perron_group_view_id *b)
