@@ -353,9 +353,9 @@ enum perron_drop group_nack(struct perron_group *g, uint64_t now_ns,
 /* --- sending --- */
 
 /*
- * Who has sent nothing of late promises to stamp what it will send well ahead of all that it has seen:
- * so the messages of others need not wait for its next word. It costs the promiser nothing: its
- * next packet waits for everybody's word as any other.
+ * Who has sent nothing of late promises to stamp what it will send well ahead of all that it has
+ * seen: so the messages of others need not wait for its next word. It costs the promiser nothing:
+ * its next packet waits for everybody's word as any other.
  */
 static uint32_t promise_make(struct perron_group *g, uint64_t now_ns)
 {

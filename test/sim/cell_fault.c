@@ -77,9 +77,11 @@ static void cut_strike(struct cell *w)
 	uint32_t one = (uint32_t)below(w, stations);
 	uint32_t other = (one + 1 + (uint32_t)below(w, stations - 1)) % stations;
 
+	bool one_way = below(w, 2);
+	uint64_t length_ns = 1 + below(w, w->plan.cut_ns_max);
+
 	w->counts.cuts++;
-	sim_cut_begin(&w->sim, one, other, below(w, 2),
-		      w->sim.now_ns + 1 + below(w, w->plan.cut_ns_max));
+	sim_cut_begin(&w->sim, one, other, one_way, w->sim.now_ns + length_ns);
 }
 
 /* At once, or between two of the effects to come. */

@@ -189,11 +189,12 @@ static uint32_t group_draw(struct cell *w, uint32_t node)
 
 static struct cell_message message_draw(struct cell *w, uint32_t node)
 {
-	return (struct cell_message){
-	    .service = (uint8_t)below(w, PERRON_GROUP_SERVICE_COUNT),
-	    .group = group_draw(w, node),
-	    .size = size_draw(w, node),
-	};
+	struct cell_message m = {.service = (uint8_t)below(w, PERRON_GROUP_SERVICE_COUNT)};
+
+	/* One draw after the other: compilers order those of one expression as they like. */
+	m.group = group_draw(w, node);
+	m.size = size_draw(w, node);
+	return m;
 }
 
 /* Until there is no room, or it is enough. */
