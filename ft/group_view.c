@@ -598,7 +598,8 @@ static bool may_follow(struct perron_group *g, const struct group_change *other)
 {
 	struct group_sibling *leader = group_sibling(g, other->id.peer);
 
-	if (!is_linked(leader) || !number_is_possible(g, other->id.number) ||
+	if (!is_linked(leader) || leader->incarnation != other->id.incarnation ||
+	    !number_is_possible(g, other->id.number) ||
 	    g->state == PERRON_GROUP_STATE_INSTALL)
 		return false;
 	leader->excluded_until_ns = 0; /* it wants us */
