@@ -240,6 +240,9 @@ static void cell_event(struct sim *s, const struct sim_event *e)
 	case CELL_EVENT_QUIET:
 		cell_converged(w, "converged, and then lost again");
 		return;
+	case CELL_EVENT_STILL:
+		w->frames_then = s->frames_sent;
+		return;
 	default:
 		fault_event(w, e);
 		return;
@@ -278,6 +281,7 @@ static void cell_begin(struct cell *w)
 	sim_heap_push(&w->sim.agenda, p->heal_ns, CELL_EVENT_HEAL, 0, 0);
 	sim_heap_push(&w->sim.agenda, p->converged_ns, CELL_EVENT_CONVERGED, 0, 0);
 	sim_heap_push(&w->sim.agenda, p->quiet_ns, CELL_EVENT_QUIET, 0, 0);
+	sim_heap_push(&w->sim.agenda, p->still_ns, CELL_EVENT_STILL, 0, 0);
 }
 
 static void cell_free(struct cell *w)

@@ -46,6 +46,7 @@ enum cell_event_kind {
 	CELL_EVENT_LOOK, /* whether all is well */
 	CELL_EVENT_CONVERGED,
 	CELL_EVENT_QUIET,
+	CELL_EVENT_STILL,
 };
 
 /* What the seed chose. */
@@ -56,6 +57,7 @@ struct cell_plan {
 	uint64_t converged_ns;
 	uint64_t light_quiet_ns; /* groups are joined and left until then */
 	uint64_t quiet_ns;
+	uint64_t still_ns; /* from here on, nobody has anything to say but that it is there */
 	uint64_t until_ns;
 	uint64_t start_spread_ns; /* peers start within this */
 	bool small_bounds;
@@ -237,6 +239,7 @@ struct cell {
 	uint64_t healed_at_ns;
 	uint64_t joined_at_ns; /* when all was well first after the heal */
 	bool has_converged;
+	uint64_t frames_then; /* sent until all was still */
 	struct perron_group_message lie; /* mutant: a message kept back */
 	uint8_t lie_data[PERRON_GROUP_FRAGMENT_SIZE];
 	struct cell_counts counts;

@@ -9,6 +9,7 @@
  *	               it or in its transitional one, but for those that crashed or left before
  *	               another view; in a transitional view, the same of that one's members
  *	self-delivery  who lives was given all that it sent
+ *	storm          when all is said, frames are as few as it takes to show that one is there
  *	liveness       everybody is in one view, nothing waits, nothing is unstable; what was sent
  *	               after all was well, all were given; groups have those who joined
  */
@@ -306,6 +307,21 @@ static void rest_check(struct cell *w, uint32_t node)
 			      (unsigned long long)w->sim.nodes[node].dropped);
 }
 
+/* Beats, asks and hellos, each with its answer; and some more for what ends just then. */
+static void storm_check(struct cell *w)
+{
+	const struct cell_plan *p = &w->plan;
+	uint64_t still_ns = p->until_ns - p->still_ns;
+	uint64_t links = (uint64_t)p->peer_count * (p->peer_count - 1);
+	uint64_t most = links * (4 + 3 * (still_ns / p->relay.detector.interval_ns) +
+				 3 * (still_ns / p->relay.group.hello_ns));
+	uint64_t sent = w->sim.frames_sent - w->frames_then;
+
+	if (sent > most)
+		sim_violation(&w->sim, "storm: %llu frames in the end, when %llu would do",
+			      (unsigned long long)sent, (unsigned long long)most);
+}
+
 void cell_check_order(struct cell *w)
 {
 	pairs_check(w);
@@ -326,6 +342,7 @@ void cell_check_end(struct cell *w)
 		sim_violation(&w->sim, "liveness: in the end, %s", text);
 		return;
 	}
+	storm_check(w);
 	for (uint32_t i = 0; i < w->message_count; i++)
 		tail_check(w, i);
 	for (uint32_t i = 0; i < w->plan.peer_count; i++)

@@ -129,6 +129,7 @@ void cell_plan_population(struct cell *w)
 	p->converged_ns = p->until_ns / 100 * 80;
 	p->light_quiet_ns = p->until_ns / 100 * 84;
 	p->quiet_ns = p->until_ns / 100 * 91;
+	p->still_ns = p->until_ns / 100 * 96;
 	p->peer_count = (uint32_t)between(w, w->options.peer_count_min, w->options.peer_count_max);
 }
 
