@@ -209,8 +209,8 @@ static bool is_comparable(const struct cell *w, uint32_t steady, uint32_t messag
 
 static uint32_t *marks_make(struct cell *w)
 {
-	if (w->marks_capacity < w->message_count) {
-		w->marks_capacity = w->message_capacity;
+	if (w->marks_capacity <= w->message_count) {
+		w->marks_capacity = w->message_count + w->message_capacity + 1;
 		w->marks = realloc(w->marks, w->marks_capacity * sizeof(*w->marks));
 		PERRON_ASSERT(w->marks);
 	}
