@@ -31,9 +31,9 @@ bool perron_group_config_is_valid(const struct perron_group_config *c)
 	return c->member_count_max && c->member_count_max <= PERRON_GROUP_MEMBER_COUNT_MAX &&
 	       is_power_of_two(c->window) && c->window >= 8 && c->window <= 1024 &&
 	       is_power_of_two(c->pending_count) && c->pending_count >= 4 &&
-	       c->pending_count <= 1024 && c->light_count_max &&
-	       c->light_count_max <= 256 && c->resend_ns &&
-	       c->attempt_ns > c->resend_ns && c->hello_ns && c->exclude_ns && c->acknowledge_ns;
+	       c->pending_count <= 1024 && c->light_count_max && c->light_count_max <= 256 &&
+	       c->resend_ns && c->attempt_ns > c->resend_ns && c->hello_ns && c->exclude_ns &&
+	       c->acknowledge_ns;
 }
 
 const char *perron_group_service_name(uint8_t service)
@@ -98,8 +98,7 @@ struct perron_group *perron_group_init(struct perron_arena *arena,
 				       struct perron_relay *relay)
 {
 	struct perron_group *g = perron_arena_take(arena, sizeof(*g));
-	struct group_packet *packets =
-		perron_arena_take(arena, ring_count(cfg) * sizeof(*packets));
+	struct group_packet *packets = perron_arena_take(arena, ring_count(cfg) * sizeof(*packets));
 
 	g->cfg = *cfg;
 	g->relay = relay;
@@ -197,8 +196,8 @@ static void leave(struct perron_group *g, uint64_t now_ns, struct perron_effects
 
 	for (uint32_t i = 0; i < g->sibling_count; i++) {
 		if (g->siblings[i].up)
-			group_send(g, now_ns, g->siblings[i].peer, payload,
-				   perron_writer_size(&w), out);
+			group_send(g, now_ns, g->siblings[i].peer, payload, perron_writer_size(&w),
+				   out);
 		bool up = g->siblings[i].up;
 		uint32_t incarnation = g->siblings[i].incarnation;
 		sibling_reset(&g->siblings[i]);
@@ -251,8 +250,10 @@ void group_send(struct perron_group *g, uint64_t now_ns, uint32_t peer, const ui
 		.origin_ns = now_ns + g->relay->cfg.clock_offset_ns,
 	};
 
-	if (!l || !g->send_budget)
+	if (!l || !g->send_budget) {
+		relay_drop(g->relay, l ? PERRON_DROP_EFFECTS_FULL : PERRON_DROP_NO_LINK);
 		return;
+	}
 	g->send_budget--;
 	(void)relay_send(g->relay, now_ns, &l->party, &header, payload, out);
 }

@@ -16,10 +16,13 @@
 #define GROUP_CLOCK_AHEAD_MAX (1u << 20)
 /* With more of its own packets under way a sender fills a packet, but for so long at most. */
 #define GROUP_PACK_FROM 2
-#define GROUP_PACK_NS	20000u
+#define GROUP_PACK_NS   20000u
 /* Who has sent nothing for so long is idle. */
 #define GROUP_IDLE_NS 20000000u
-#define GROUP_NEVER	UINT64_MAX
+#define GROUP_ALL     UINT32_MAX
+#define GROUP_NEVER   UINT64_MAX
+/* A follower of a change is this much more patient than its leader. */
+#define GROUP_FOLLOWER_PATIENCE 3
 
 enum group_kind {
 	GROUP_HELLO = 1, /* to all siblings: who I am, my view, whom I reach */
@@ -150,18 +153,18 @@ struct group_packet {
 /* One member's packets in the view. Sequences and stamps are compared as serial numbers. */
 struct group_stream {
 	struct group_packet *ring;
-	uint32_t freed;     /* let go up to here */
-	uint32_t received;  /* without a gap */
-	uint32_t clock;     /* its sender's; whatever else it sends is stamped later */
-	uint32_t announced; /* sent by its sender, as it says */
+	uint32_t freed;           /* let go up to here */
+	uint32_t received;        /* without a gap */
+	uint32_t clock;           /* its sender's; whatever else it sends is stamped later */
+	uint32_t announced;       /* sent by its sender, as it says */
 	uint32_t announced_clock; /* becomes `clock` when all announced is here */
-	uint32_t passed;    /* packets that are delivered, or left out for good */
-	uint16_t item_at;   /* in the packet after: from here on not delivered; 0: its first */
-	uint16_t piece_at;  /* where the unfinished message begins, in packet `piece_packet` */
+	uint32_t passed;          /* packets that are delivered, or left out for good */
+	uint16_t item_at;  /* in the packet after: from here on not delivered; 0: its first */
+	uint16_t piece_at; /* where the unfinished message begins, in packet `piece_packet` */
 	uint32_t piece_packet;
-	uint8_t piece_count; /* pieces of it that were passed; 0: none is unfinished */
-	uint32_t stable;     /* every member has it up to here */
-	uint32_t told;       /* received, as we said last */
+	uint8_t piece_count;            /* pieces of it that were passed; 0: none is unfinished */
+	uint32_t stable;                /* every member has it up to here */
+	uint32_t told;                  /* received, as we said last */
 	uint32_t row[GROUP_MEMBER_MAX]; /* how far this member has the others' packets */
 	uint64_t nack_at_ns;
 	uint32_t nack_tries;
@@ -174,7 +177,7 @@ struct group_pending {
 };
 
 struct group_light {
-	uint32_t group; /* 0: free */
+	uint32_t group;   /* 0: free */
 	uint32_t members; /* bit: member of the view */
 	bool mine;
 };
@@ -205,10 +208,12 @@ struct perron_group {
 
 	struct perron_group_view view; /* regular */
 	struct group_stream streams[GROUP_MEMBER_MAX];
-	uint32_t sent;  /* own packets */
-	uint32_t clock;    /* Lamport's: of the packets sent and received */
-	uint32_t promised; /* whatever we send is stamped later */
-	bool owed; /* somebody waits for our row */
+	uint32_t sent;         /* own packets */
+	uint32_t clock;        /* Lamport's: of the packets sent and received */
+	uint32_t promised;     /* whatever we send is stamped later */
+	bool owed;             /* all wait for our row */
+	uint32_t askers;       /* bit: member that asked for it */
+	uint32_t settled_mark; /* changes as messages are delivered and become stable */
 	uint64_t status_at_ns;
 	uint64_t resend_at_ns;
 	uint64_t pack_at_ns;
@@ -222,7 +227,7 @@ struct perron_group {
 	struct group_change change;
 	uint32_t change_tries; /* since the last view */
 	uint64_t change_not_before_ns;
-	bool is_put_off; /* a change is wanted, but not before that */
+	bool is_put_off;          /* a change is wanted, but not before that */
 	uint64_t needed_since_ns; /* somebody else is to lead a change; 0: no */
 	uint64_t installed_ns;
 	uint64_t hello_at_ns;
@@ -241,6 +246,11 @@ static inline int32_t serial_ahead(uint32_t a, uint32_t b)
 static inline uint32_t serial_max(uint32_t a, uint32_t b)
 {
 	return serial_ahead(a, b) > 0 ? a : b;
+}
+
+static inline uint64_t group_min64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 static inline uint32_t group_ring_size(const struct perron_group *g)
@@ -314,13 +324,11 @@ uint32_t group_items_at(uint32_t member_count);
 bool group_data_read(const uint8_t *payload, uint32_t size, uint32_t member_count,
 		     struct group_data *data);
 /* The item at `*at`, which moves behind it; false: there is none. */
-bool group_item_read(const uint8_t *payload, uint32_t size, uint32_t *at,
-		     struct group_item *item);
+bool group_item_read(const uint8_t *payload, uint32_t size, uint32_t *at, struct group_item *item);
 uint32_t group_item_write(uint8_t *items, uint32_t at, const struct group_item *item);
 uint32_t group_status_write(uint8_t *payload, const struct group_head *head,
 			    const struct group_status *status);
-bool group_status_read(struct perron_reader *r, uint32_t member_count,
-		       struct group_status *status);
+bool group_status_read(struct perron_reader *r, uint32_t member_count, struct group_status *status);
 uint32_t group_hello_write(uint8_t *payload, const struct group_head *head,
 			   const struct group_hello *hello);
 bool group_hello_read(struct perron_reader *r, struct group_hello *hello);
@@ -338,9 +346,8 @@ enum perron_drop group_data(struct perron_group *g, uint64_t now_ns, const struc
 			    int from, const uint8_t *payload, uint32_t size);
 enum perron_drop group_status(struct perron_group *g, uint64_t now_ns,
 			      const struct group_head *head, int from, struct perron_reader *r);
-enum perron_drop group_nack(struct perron_group *g, uint64_t now_ns,
-			    const struct group_head *head, uint32_t peer, struct perron_reader *r,
-			    struct perron_effects *out);
+enum perron_drop group_nack(struct perron_group *g, uint64_t now_ns, const struct group_head *head,
+			    uint32_t peer, struct perron_reader *r, struct perron_effects *out);
 /* Asks `peer` for what is missing of a stream, up to `last`. */
 void group_nack_send(struct perron_group *g, uint64_t now_ns, uint32_t index, uint32_t last,
 		     uint32_t peer, struct perron_effects *out);
@@ -351,8 +358,8 @@ uint64_t group_stream_deadline_ns(const struct perron_group *g);
 /* Lets go of what is stable and delivered. */
 void group_streams_free(struct perron_group *g);
 /* Sends one packet of these items at once, before what is pending. */
-void group_packet_send(struct perron_group *g, uint64_t now_ns, const uint8_t *items,
-		       uint32_t size, struct perron_effects *out);
+void group_packet_send(struct perron_group *g, uint64_t now_ns, const uint8_t *items, uint32_t size,
+		       struct perron_effects *out);
 void group_streams_check(const struct perron_group *g);
 /* Whether something of the view is under way still. */
 bool group_is_settled(const struct perron_group *g);
@@ -362,17 +369,69 @@ bool group_is_settled(const struct perron_group *g);
 /* Delivers what may be; at the end of a view all that may ever be. True: nothing is left to do. */
 bool group_deliver(struct perron_group *g, bool transitional, struct perron_effects *out);
 
-/* --- group_view.c --- */
+/* --- group_hello.c --- */
 
-/* In a view of its own, which is the first. */
-void group_view_begin(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
-void group_view_evaluate(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
-enum perron_drop group_hello(struct perron_group *g, uint64_t now_ns,
-			     const struct group_head *head, struct group_sibling *s,
-			     struct perron_reader *r, struct perron_effects *out);
-enum perron_drop group_state(struct perron_group *g, uint64_t now_ns,
-			     const struct group_head *head, struct group_sibling *s,
-			     struct perron_reader *r, struct perron_effects *out);
+static inline uint32_t group_self_peer(const struct perron_group *g)
+{
+	return g->relay->cfg.peer;
+}
+
+/* The order of members in a view. */
+static inline bool group_is_before(uint8_t slot_a, uint32_t a, uint8_t slot_b, uint32_t b)
+{
+	return slot_a != slot_b ? slot_a < slot_b : a < b;
+}
+
+/* Heard from, both ways; this is what others are told. */
+static inline bool group_is_linked(const struct group_sibling *s)
+{
+	return s && s->up && s->known;
+}
+
+/* And to be reckoned with: neither silent in a change nor passed over as a leader of late. */
+static inline bool group_is_reached(const struct group_sibling *s)
+{
+	return group_is_linked(s) && !s->excluded_until_ns;
+}
+
+static inline bool group_is_frozen(const struct perron_group *g)
+{
+	return g->state != PERRON_GROUP_STATE_OPERATIONAL;
+}
+
+enum perron_drop group_hello(struct perron_group *g, uint64_t now_ns, const struct group_head *head,
+			     struct group_sibling *s, struct perron_reader *r,
+			     struct perron_effects *out);
+void group_hello_send(struct perron_group *g, uint64_t now_ns, struct group_sibling *s,
+		      uint8_t flags, struct perron_effects *out);
+void group_hello_all(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
+/* A frame of another view came: whoever is behind is told where we are. */
+void group_view_differs(struct perron_group *g, uint64_t now_ns, const struct group_head *head,
+			struct group_sibling *s, struct perron_effects *out);
+struct perron_group_member group_self_member(const struct perron_group *g);
+bool group_member_equal(const struct perron_group_member *a, const struct perron_group_member *b);
+/* The sibling that is this member, in this life, and reached; or NULL. */
+const struct group_sibling *group_member_sibling(struct perron_group *g,
+						 const struct perron_group_member *m);
+/* The lowest of this peer and those it reaches. */
+uint32_t group_leader(const struct perron_group *g);
+/* The view that should be, led from here: all who reach each other, the lower first. */
+uint32_t group_wanted_list(struct perron_group *g, struct perron_group_member *out);
+/* No cell changes its view so often that a member would be further behind. */
+bool group_number_is_possible(const struct perron_group *g, uint32_t number);
+/* The others went on without us: another life. */
+void group_shunned(struct perron_group *g);
+
+/* --- group_change.c --- */
+
+static inline uint32_t group_bit(uint32_t index)
+{
+	return 1u << index;
+}
+
+enum perron_drop group_state(struct perron_group *g, uint64_t now_ns, const struct group_head *head,
+			     struct group_sibling *s, struct perron_reader *r,
+			     struct perron_effects *out);
 enum perron_drop group_refuse(struct perron_group *g, const struct group_head *head,
 			      struct group_sibling *s, struct perron_reader *r);
 enum perron_drop group_commit(struct perron_group *g, uint64_t now_ns,
@@ -380,19 +439,30 @@ enum perron_drop group_commit(struct perron_group *g, uint64_t now_ns,
 			      struct perron_reader *r);
 enum perron_drop group_ready(struct perron_group *g, const struct group_head *head,
 			     struct group_sibling *s);
+void group_change_begin(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
+void group_change_drop(struct perron_group *g);
+/* Its leader is lost, or one whom it needs. */
+bool group_change_is_hopeless(struct perron_group *g);
+/* As far as it goes now: to INSTALL, when all that is known of the old view is here. */
+void group_change_advance(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
+void group_change_tick(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
+uint64_t group_change_deadline_ns(const struct perron_group *g);
+
+/* --- group_view.c --- */
+
+/* In a view of its own, which is the first. */
+void group_view_begin(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
+/* Begins a change if one is needed and this peer is to lead it. */
+void group_view_evaluate(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
+/* Bit: candidate of the change that comes from our view and goes on with us. */
+uint32_t group_companions(const struct perron_group *g);
 /* Recovers, delivers the end of the old view, installs: as far as it goes now. */
 void group_view_advance(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
 void group_view_tick(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
 uint64_t group_view_deadline_ns(const struct perron_group *g);
-void group_hello_send(struct perron_group *g, uint64_t now_ns, struct group_sibling *s,
-		      uint8_t flags, struct perron_effects *out);
-void group_hello_all(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
-/* A frame of another view came: whoever is behind is told where we are. */
-void group_view_differs(struct perron_group *g, uint64_t now_ns, const struct group_head *head,
-			struct group_sibling *s, struct perron_effects *out);
 /* Tells housekeeping of a view (again). */
-void group_view_event(struct perron_group *g, uint64_t now_ns,
-		      const struct perron_group_view *view, struct perron_effects *out);
+void group_view_event(struct perron_group *g, uint64_t now_ns, const struct perron_group_view *view,
+		      struct perron_effects *out);
 void group_view_check(const struct perron_group *g);
 
 /* --- group_light.c --- */

@@ -37,6 +37,7 @@ void group_streams_start(struct perron_group *g, uint32_t first)
 	g->clock = none;
 	g->promised = none;
 	g->owed = false;
+	g->askers = 0;
 	g->status_at_ns = GROUP_NEVER;
 	g->resend_at_ns = GROUP_NEVER;
 	g->pack_at_ns = GROUP_NEVER;
@@ -200,9 +201,8 @@ static enum perron_drop data_permit(const struct perron_group *g, const struct g
 {
 	int32_t ahead = serial_ahead(data->sequence, s->freed);
 
-	if (ahead > 2 * (int32_t)group_ring_size(g) ||
-	    !clock_is_possible(g, data->stamp) || !row_is_possible(g, data->row) ||
-	    !row_is_possible(g, data->past))
+	if (ahead > 2 * (int32_t)group_ring_size(g) || !clock_is_possible(g, data->stamp) ||
+	    !row_is_possible(g, data->row) || !row_is_possible(g, data->past))
 		return PERRON_DROP_IMPOSSIBLE_SEQUENCE;
 	if (serial_ahead(data->sequence, s->received) <= 0 || group_packet(g, s, data->sequence))
 		return PERRON_DROP_DUPLICATE;
@@ -272,7 +272,7 @@ enum perron_drop group_status(struct perron_group *g, uint64_t now_ns,
 	announce(s, status.sent, status.clock);
 	nack_soon(g, now_ns, s);
 	if (head->flags & GROUP_FLAG_ANSWER)
-		g->owed = true;
+		g->askers |= group_bit((uint32_t)from);
 	return PERRON_DROP_NONE;
 }
 
@@ -307,8 +307,7 @@ static uint32_t holder_choose(const struct perron_group *g, uint32_t index)
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t k = (index + s->nack_tries + i) % count;
 		if (k != g->view.self &&
-		    (k == index ||
-		     serial_ahead(g->streams[k].row[index], s->received) > 0))
+		    (k == index || serial_ahead(g->streams[k].row[index], s->received) > 0))
 			return g->view.members[k].peer;
 	}
 	return g->view.members[index].peer;
@@ -330,9 +329,8 @@ static void nacks_tick(struct perron_group *g, uint64_t now_ns, struct perron_ef
 	}
 }
 
-enum perron_drop group_nack(struct perron_group *g, uint64_t now_ns,
-			    const struct group_head *head, uint32_t peer, struct perron_reader *r,
-			    struct perron_effects *out)
+enum perron_drop group_nack(struct perron_group *g, uint64_t now_ns, const struct group_head *head,
+			    uint32_t peer, struct perron_reader *r, struct perron_effects *out)
 {
 	uint32_t first = perron_read32(r);
 	uint32_t missing = perron_read32(r);
@@ -371,11 +369,12 @@ static void rows_told(struct perron_group *g)
 	for (uint32_t i = 0; i < g->view.member_count; i++)
 		g->streams[i].told = g->streams[i].received;
 	g->owed = false;
+	g->askers = 0;
 	g->status_at_ns = GROUP_NEVER;
 }
 
-void group_packet_send(struct perron_group *g, uint64_t now_ns, const uint8_t *items,
-		       uint32_t size, struct perron_effects *out)
+void group_packet_send(struct perron_group *g, uint64_t now_ns, const uint8_t *items, uint32_t size,
+		       struct perron_effects *out)
 {
 	struct group_stream *s = &g->streams[g->view.self];
 	struct group_head head = head_of(g, GROUP_DATA, 0);
@@ -408,7 +407,8 @@ void group_packet_send(struct perron_group *g, uint64_t now_ns, const uint8_t *i
 	g->counters.packets++;
 }
 
-static void status_send(struct perron_group *g, uint64_t now_ns, uint8_t flags,
+/* `to`: bit, member. */
+static void status_send(struct perron_group *g, uint64_t now_ns, uint8_t flags, uint32_t to,
 			struct perron_effects *out)
 {
 	struct group_head head = head_of(g, GROUP_STATUS, flags);
@@ -417,8 +417,25 @@ static void status_send(struct perron_group *g, uint64_t now_ns, uint8_t flags,
 
 	for (uint32_t i = 0; i < g->view.member_count; i++)
 		status.row[i] = g->streams[i].received;
-	group_send_members(g, now_ns, payload, group_status_write(payload, &head, &status), out);
-	rows_told(g);
+	uint32_t size = group_status_write(payload, &head, &status);
+	for (uint32_t i = 0; i < g->view.member_count; i++)
+		if (i != g->view.self && (to & group_bit(i)))
+			group_send(g, now_ns, g->view.members[i].peer, payload, size, out);
+	g->askers &= ~to;
+	if (to == GROUP_ALL)
+		rows_told(g);
+}
+
+/* What is left to be settled, changed since the last look? */
+static bool has_progressed(struct perron_group *g)
+{
+	uint32_t mark = 0;
+
+	for (uint32_t i = 0; i < g->view.member_count; i++)
+		mark += g->streams[i].passed + g->streams[i].stable;
+	bool progressed = mark != g->settled_mark;
+	g->settled_mark = mark;
+	return progressed;
 }
 
 static uint32_t in_flight(const struct perron_group *g)
@@ -448,8 +465,7 @@ void group_transmit(struct perron_group *g, uint64_t now_ns, struct perron_effec
 	if (g->state != PERRON_GROUP_STATE_OPERATIONAL)
 		return;
 	while (g->pending_next != g->pending_end && window_is_open(g)) {
-		struct group_pending *p =
-			&g->pending[g->pending_next & (g->cfg.pending_count - 1)];
+		struct group_pending *p = &g->pending[g->pending_next & (g->cfg.pending_count - 1)];
 		if (waits_for_more(g, now_ns))
 			break;
 		group_packet_send(g, now_ns, p->items, p->size, out);
@@ -461,7 +477,9 @@ void group_transmit(struct perron_group *g, uint64_t now_ns, struct perron_effec
 	if (!window_is_open(g))
 		g->pack_at_ns = GROUP_NEVER; /* what opens it sends */
 	if (g->owed || g->status_at_ns <= now_ns)
-		status_send(g, now_ns, 0, out);
+		status_send(g, now_ns, 0, GROUP_ALL, out);
+	else if (g->askers)
+		status_send(g, now_ns, 0, g->askers, out);
 	if (g->resend_at_ns == GROUP_NEVER && !group_is_settled(g))
 		g->resend_at_ns = now_ns + g->cfg.resend_ns;
 }
@@ -498,8 +516,8 @@ void group_stream_tick(struct perron_group *g, uint64_t now_ns, struct perron_ef
 	if (g->resend_at_ns > now_ns)
 		return;
 	g->resend_at_ns = GROUP_NEVER;
-	if (!group_is_settled(g))
-		status_send(g, now_ns, GROUP_FLAG_ANSWER, out);
+	if (!group_is_settled(g) && !has_progressed(g))
+		status_send(g, now_ns, GROUP_FLAG_ANSWER, GROUP_ALL, out);
 }
 
 uint64_t group_stream_deadline_ns(const struct perron_group *g)

@@ -5,7 +5,7 @@
 #include "ft/group_private.h"
 
 #define MEMBER_SIZE 13u
-#define ROWS_AT	    (GROUP_HEAD_SIZE + 8)
+#define ROWS_AT     (GROUP_HEAD_SIZE + 8)
 
 static_assert(ROWS_AT + 8 * GROUP_MEMBER_MAX + GROUP_ITEM_SIZE + PERRON_GROUP_FRAGMENT_SIZE <=
 		      PERRON_PAYLOAD_SIZE_MAX,
@@ -46,6 +46,14 @@ __attribute__((noinline)) struct perron_writer group_head_write(uint8_t *payload
 	return w;
 }
 
+/* Flags that mean something in a kind. */
+static const uint8_t flags_of[GROUP_KIND_COUNT] = {
+	[GROUP_HELLO] = GROUP_FLAG_ANSWER | GROUP_FLAG_FROZEN,
+	[GROUP_STATE] = GROUP_FLAG_ANSWER | GROUP_FLAG_FROZEN,
+	[GROUP_DATA] = GROUP_FLAG_AGAIN,
+	[GROUP_STATUS] = GROUP_FLAG_ANSWER,
+};
+
 bool group_head_read(struct perron_reader *r, struct group_head *head)
 {
 	head->kind = perron_read8(r);
@@ -55,8 +63,8 @@ bool group_head_read(struct perron_reader *r, struct group_head *head)
 	head->cell = perron_read64(r);
 	head->view = view_id_read(r);
 	return !r->failed && head->kind && head->kind < GROUP_KIND_COUNT &&
-	       head->member_count <= GROUP_MEMBER_MAX && head->index < GROUP_MEMBER_MAX &&
-	       head->cell;
+	       !(head->flags & ~flags_of[head->kind]) && head->member_count <= GROUP_MEMBER_MAX &&
+	       head->index < GROUP_MEMBER_MAX && head->cell;
 }
 
 static void row_write(struct perron_writer *w, const uint32_t *row, uint32_t count)
@@ -109,7 +117,7 @@ bool group_item_read(const uint8_t *payload, uint32_t size, uint32_t *at, struct
 	item->fragment_count = p[5];
 	item->group = perron_load32(p + 8);
 	item->data = p + GROUP_ITEM_SIZE;
-	if (size - *at - GROUP_ITEM_SIZE < item->size)
+	if (p[6] || p[7] || size - *at - GROUP_ITEM_SIZE < item->size)
 		return false;
 	*at += GROUP_ITEM_SIZE + item->size;
 	return true;
@@ -177,8 +185,7 @@ uint32_t group_status_write(uint8_t *payload, const struct group_head *head,
 	return writer_done(&w);
 }
 
-bool group_status_read(struct perron_reader *r, uint32_t member_count,
-		       struct group_status *status)
+bool group_status_read(struct perron_reader *r, uint32_t member_count, struct group_status *status)
 {
 	status->clock = perron_read32(r);
 	status->sent = perron_read32(r);

@@ -11,7 +11,7 @@
 #include "test/unit/ft/group_golden.h"
 
 #define GOLDEN_COUNT (sizeof(group_goldens) / sizeof(group_goldens[0]))
-#define PAYLOAD	     (PERRON_PAYLOAD_SIZE_MAX + 1)
+#define PAYLOAD      (PERRON_PAYLOAD_SIZE_MAX + 1)
 
 static uint32_t golden_bytes(const char *name, uint8_t *out)
 {
@@ -333,8 +333,8 @@ static void sixteen_members_fit(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < 16; i++) {
-		change.candidates[i] = (struct perron_group_member){101 + i, i, 2 * i,
-								    (uint8_t)(i + 1)};
+		change.candidates[i] =
+			(struct perron_group_member){101 + i, i, 2 * i, (uint8_t)(i + 1)};
 		told.received[i] = told.clock[i] = told.stable[i] = UINT32_MAX - i;
 	}
 	uint32_t size = group_state_write(payload, &head, &change, &told);
@@ -392,6 +392,35 @@ static bool item_reads(struct group_item item)
 	item.data = bytes;
 	at += group_item_write(payload + at, 0, &item);
 	return group_data_read(payload, at, 1, &data);
+}
+
+static void a_flag_that_means_nothing_in_a_kind_is_refused(void **state)
+{
+	uint8_t payload[PAYLOAD];
+
+	(void)state;
+	for (size_t i = 0; i < GOLDEN_COUNT; i++) {
+		uint32_t size = golden_bytes(group_goldens[i].name, payload);
+		payload[1] |= 0x80;
+		assert_false(payload_read(payload, size));
+		payload[1] &= 0x7f;
+		payload[1] |= payload[0] == GROUP_DATA ? GROUP_FLAG_FROZEN : GROUP_FLAG_AGAIN;
+		assert_false(payload_read(payload, size));
+	}
+}
+
+static void an_items_reserved_bytes_are_zero(void **state)
+{
+	uint8_t payload[PAYLOAD];
+	uint32_t size = golden_bytes("data", payload);
+
+	(void)state;
+	for (uint32_t i = 6; i < 8; i++) {
+		payload[group_items_at(2) + i] = 1;
+		assert_false(payload_read(payload, size));
+		payload[group_items_at(2) + i] = 0;
+	}
+	assert_true(payload_read(payload, size));
 }
 
 static void an_item_out_of_range_is_refused(void **state)
@@ -459,6 +488,8 @@ int main(void)
 		cmocka_unit_test(sixteen_members_fit),
 		cmocka_unit_test(a_state_of_no_view_or_too_large_a_one_is_refused),
 		cmocka_unit_test(a_hello_without_a_slot_or_too_far_reaching_is_refused),
+		cmocka_unit_test(a_flag_that_means_nothing_in_a_kind_is_refused),
+		cmocka_unit_test(an_items_reserved_bytes_are_zero),
 		cmocka_unit_test(an_item_out_of_range_is_refused),
 		cmocka_unit_test(a_packet_without_items_is_refused),
 	};
