@@ -370,6 +370,8 @@ void perron_group_flush(struct perron_group *g, uint64_t now_ns, struct perron_e
 		group_transmit(g, now_ns, out);
 		if (!group_deliver(g, false, out))
 			g->again = true;
+		group_acknowledge(g, now_ns);
+		g->again |= g->owed;
 	}
 	if (g->hello)
 		group_hello_all(g, now_ns, out);

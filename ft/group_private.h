@@ -164,7 +164,7 @@ struct group_stream {
 	uint32_t piece_packet;
 	uint8_t piece_count;            /* pieces of it that were passed; 0: none is unfinished */
 	uint32_t stable;                /* every member has it up to here */
-	uint32_t told;                  /* received, as we said last */
+	uint32_t told;                  /* acknowledged, as we said last */
 	uint32_t row[GROUP_MEMBER_MAX]; /* how far this member has the others' packets */
 	uint64_t nack_at_ns;
 	uint32_t nack_tries;
@@ -246,6 +246,11 @@ static inline int32_t serial_ahead(uint32_t a, uint32_t b)
 static inline uint32_t serial_max(uint32_t a, uint32_t b)
 {
 	return serial_ahead(a, b) > 0 ? a : b;
+}
+
+static inline uint32_t group_min32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
 }
 
 static inline uint64_t group_min64(uint64_t a, uint64_t b)
@@ -353,6 +358,8 @@ void group_nack_send(struct perron_group *g, uint64_t now_ns, uint32_t index, ui
 		     uint32_t peer, struct perron_effects *out);
 /* Sends what is pending, as far as the window allows; then the row, if somebody waits for it. */
 void group_transmit(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
+/* What is here and others were not told: much of it at once, little of it soon. */
+void group_acknowledge(struct perron_group *g, uint64_t now_ns);
 void group_stream_tick(struct perron_group *g, uint64_t now_ns, struct perron_effects *out);
 uint64_t group_stream_deadline_ns(const struct perron_group *g);
 /* Lets go of what is stable and delivered. */

@@ -104,7 +104,20 @@ static uint32_t window_of(const struct perron_group *g)
 {
 	uint32_t share = 2 * g->cfg.window / g->view.member_count;
 
-	return share < WINDOW_MIN ? WINDOW_MIN : share > g->cfg.window ? g->cfg.window : share;
+	return share < WINDOW_MIN ? WINDOW_MIN : group_min32(share, g->cfg.window / 2);
+}
+
+/*
+ * What others are told to be here of a member's packets. Whoever lacks a packet of one member can
+ * deliver none of the others: it acknowledges only a little more than it has delivered, so that
+ * these stop in time, before it has to drop what they send.
+ */
+static uint32_t acknowledged(const struct perron_group *g, uint32_t index)
+{
+	const struct group_stream *s = &g->streams[index];
+	uint32_t most = s->passed + window_of(g) / 2;
+
+	return serial_ahead(s->received, most) > 0 ? most : s->received;
 }
 
 /* A sender's word: so much is sent, and all else will be stamped later than `clock`. */
@@ -157,11 +170,8 @@ static uint8_t service_of(const uint8_t *payload, uint32_t size, uint32_t at)
 }
 
 /* Whether others wait for our word: a safe message for our row, an agreed one for our clock. */
-static bool is_owed(const struct perron_group *g, const struct group_stream *s, uint8_t service,
-		    uint32_t stamp)
+static bool is_owed(const struct perron_group *g, uint8_t service, uint32_t stamp)
 {
-	if (serial_ahead(s->received, s->told) >= (int32_t)window_of(g) / 4)
-		return true;
 	if (service == PERRON_GROUP_AGREED)
 		return serial_ahead(g->promised, stamp) < (int32_t)g->cfg.window / 2;
 	return service == PERRON_GROUP_SAFE;
@@ -246,10 +256,7 @@ enum perron_drop group_data(struct perron_group *g, uint64_t now_ns, const struc
 	stable_update(g);
 	g->clock = serial_max(g->clock, data.stamp);
 	nack_soon(g, now_ns, s);
-	if (is_owed(g, s, service_of(payload, size, data.items_at), data.stamp))
-		g->owed = true;
-	else if (g->status_at_ns == GROUP_NEVER)
-		g->status_at_ns = now_ns + g->cfg.acknowledge_ns;
+	g->owed |= is_owed(g, service_of(payload, size, data.items_at), data.stamp);
 	return PERRON_DROP_NONE;
 }
 
@@ -367,7 +374,7 @@ static uint32_t promise_make(struct perron_group *g, uint64_t now_ns)
 static void rows_told(struct perron_group *g)
 {
 	for (uint32_t i = 0; i < g->view.member_count; i++)
-		g->streams[i].told = g->streams[i].received;
+		g->streams[i].told = acknowledged(g, i);
 	g->owed = false;
 	g->askers = 0;
 	g->status_at_ns = GROUP_NEVER;
@@ -390,7 +397,7 @@ void group_packet_send(struct perron_group *g, uint64_t now_ns, const uint8_t *i
 	s->announced = data.sequence;
 	s->row[g->view.self] = data.sequence;
 	for (uint32_t i = 0; i < g->view.member_count; i++) {
-		data.row[i] = g->streams[i].received;
+		data.row[i] = acknowledged(g, i);
 		data.past[i] = g->streams[i].passed + (g->streams[i].item_at != 0);
 	}
 	data.past[g->view.self] = data.sequence - 1;
@@ -416,7 +423,7 @@ static void status_send(struct perron_group *g, uint64_t now_ns, uint8_t flags, 
 	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX];
 
 	for (uint32_t i = 0; i < g->view.member_count; i++)
-		status.row[i] = g->streams[i].received;
+		status.row[i] = acknowledged(g, i);
 	uint32_t size = group_status_write(payload, &head, &status);
 	for (uint32_t i = 0; i < g->view.member_count; i++)
 		if (i != g->view.self && (to & group_bit(i)))
@@ -460,10 +467,23 @@ static bool waits_for_more(struct perron_group *g, uint64_t now_ns)
 	return now_ns < g->pack_at_ns;
 }
 
+void group_acknowledge(struct perron_group *g, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < g->view.member_count; i++) {
+		int32_t news = serial_ahead(acknowledged(g, i), g->streams[i].told);
+		if (i == g->view.self || news <= 0)
+			continue;
+		g->owed |= news >= (int32_t)window_of(g) / 4;
+		if (g->status_at_ns == GROUP_NEVER)
+			g->status_at_ns = now_ns + g->cfg.acknowledge_ns;
+	}
+}
+
 void group_transmit(struct perron_group *g, uint64_t now_ns, struct perron_effects *out)
 {
 	if (g->state != PERRON_GROUP_STATE_OPERATIONAL)
 		return;
+	group_acknowledge(g, now_ns);
 	while (g->pending_next != g->pending_end && window_is_open(g)) {
 		struct group_pending *p = &g->pending[g->pending_next & (g->cfg.pending_count - 1)];
 		if (waits_for_more(g, now_ns))

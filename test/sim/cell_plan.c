@@ -76,7 +76,10 @@ static void timing_draw(struct cell *w)
 	r->group.exclude_ns = r->group.attempt_ns + between(w, 0, 300) * SIM_MS;
 	r->group.acknowledge_ns = between(w, 100, 3000) * SIM_US;
 	p->start_spread_ns = chance(w, 50) ? 0 : between(w, 0, 500) * SIM_MS;
+	/* Two that open the link between them must do so at one time: an opening lasts a time-out. */
 	p->reopen_ns_max = between(w, 1, 200) * SIM_MS;
+	if (p->reopen_ns_max > r->detector.timeout_ns_max)
+		p->reopen_ns_max = r->detector.timeout_ns_max;
 	p->refresh_ns = between(w, 200, 600) * SIM_MS;
 }
 
