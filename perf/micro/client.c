@@ -101,7 +101,7 @@ static void bench_open(struct bench *s)
 					     .arena_size = sizeof(arena)};
 	int result = perron_client_init(s->client, &cfg, s->now_ns);
 	PERRON_ASSERT(result == 0);
-	result = perron_client_subscribe(s->client, s->now_ns, SENSOR, PERRON_CLASS_ALARM, 0,
+	result = perron_client_subscribe(s->client, s->now_ns, SENSOR, PERRON_CLASS_ALARM, 0, NULL,
 					 &s->effects);
 	PERRON_ASSERT(result == 0);
 	grant(s);
