@@ -38,6 +38,7 @@ local f = {
 	flags = ProtoField.uint8("perron.flags", "Flags", base.HEX),
 	flag_trace = ProtoField.bool("perron.flags.trace", "Trace", 8, nil, 0x01),
 	flag_retry = ProtoField.bool("perron.flags.retry", "Retry", 8, nil, 0x02),
+	flag_replica = ProtoField.bool("perron.flags.replica", "Replica", 8, nil, 0x04),
 	overlay = ProtoField.uint32("perron.overlay", "Overlay"),
 	source = ProtoField.uint32("perron.source", "Source peer"),
 	source_incarnation = ProtoField.uint32("perron.source_incarnation", "Its incarnation"),
@@ -297,6 +298,7 @@ function perron.dissector(tvb, pinfo, root)
 		if place[1] == "flags" then
 			item:add(f.flag_trace, range)
 			item:add(f.flag_retry, range)
+			item:add(f.flag_replica, range)
 		end
 	end
 	check_show(tree, tvb(60, 4), f.header_check, f.header_good, header_is_sound(tvb))

@@ -35,13 +35,24 @@ uint64_t perron_origin_push(struct perron_origin *o, uint64_t now_ns, uint64_t h
 	return sequence;
 }
 
+bool perron_origin_get(const struct perron_origin *o, uint64_t sequence, uint64_t *handle)
+{
+	if (sequence < o->first || sequence >= o->next)
+		return false;
+	*handle = frame_at(o, sequence)->handle;
+	return *handle != PERRON_ORIGIN_NONE;
+}
+
 uint32_t perron_origin_pop(struct perron_origin *o, uint64_t sequence, uint64_t *handles,
 			   uint32_t max)
 {
 	uint32_t count = 0;
 
-	while (count < max && o->first < o->next && o->first < sequence)
-		handles[count++] = frame_at(o, o->first++)->handle;
+	while (count < max && o->first < o->next && o->first < sequence) {
+		uint64_t handle = frame_at(o, o->first++)->handle;
+		if (handle != PERRON_ORIGIN_NONE)
+			handles[count++] = handle;
+	}
 	return count;
 }
 
@@ -69,6 +80,13 @@ const struct perron_origin_frame *perron_origin_retry(struct perron_origin *o, u
 		struct perron_origin_frame *f = frame_at(o, *cursor);
 		if (perron_ack_has(ack, *cursor))
 			continue;
+		if (f->handle == PERRON_ORIGIN_NONE) {
+			/* All before it are to be acknowledged first, or they go with it. */
+			if (*cursor != ack->cumulative + 1)
+				continue;
+			*exhausted = true;
+			return f;
+		}
 		if (f->due_ns <= now_ns) {
 			*exhausted = f->tries >= retry->count_max;
 			f->tries++;

@@ -13,6 +13,9 @@
 
 #include "overlay/path.h"
 
+/* The handle of a frame that is not here, and will not come: its turn come, it is given up. */
+#define PERRON_ORIGIN_NONE UINT64_MAX
+
 struct perron_origin_frame {
 	uint64_t handle;
 	uint64_t due_ns; /* of the next try */
@@ -40,6 +43,8 @@ bool perron_origin_has_room(const struct perron_origin *o, uint32_t count);
 /* Keeps the next frame; there is room. Returns its sequence. */
 uint64_t perron_origin_push(struct perron_origin *o, uint64_t now_ns, uint64_t handle,
 			    const struct perron_origin_retry *retry);
+/* The handle of a frame that is kept. */
+bool perron_origin_get(const struct perron_origin *o, uint64_t sequence, uint64_t *handle);
 /* Lets go of frames below `sequence`, at most `max`; returns how many handles it wrote. */
 uint32_t perron_origin_pop(struct perron_origin *o, uint64_t sequence, uint64_t *handles,
 			   uint32_t max);

@@ -14,6 +14,9 @@ void perron_relay_config_default(struct perron_relay_config *cfg)
 		.stream_count_max = 16,
 		.origin_count_max = 32,
 		.origin_window = 2048,
+		.replica_count_max = 64,
+		.replica_window = 1024,
+		.replica_frame_max = 1024,
 		.client_lag_max = 1024,
 		.branch_keep_ns = 6000 * MS,
 		.ack_interval_ns = 1 * MS,
@@ -41,6 +44,8 @@ static bool config_is_valid(const struct perron_relay_config *c)
 	       c->origin_count_max && c->origin_window >= 64 &&
 	       !(c->origin_window & (c->origin_window - 1)) && c->client_lag_max >= 2 &&
 	       c->client_lag_max < c->origin_window && detectors_are_valid(c) &&
+	       c->replica_count_max && c->replica_window >= 64 &&
+	       !(c->replica_window & (c->replica_window - 1)) && c->replica_frame_max &&
 	       c->branch_keep_ns && c->retry_ns_min && c->retry_ns_max >= c->retry_ns_min &&
 	       perron_group_config_is_valid(&c->group);
 }
@@ -61,6 +66,11 @@ static size_t origin_frame_count(const struct perron_relay_config *c)
 	return (size_t)c->origin_count_max * c->origin_window;
 }
 
+static size_t replica_slot_count(const struct perron_relay_config *c)
+{
+	return (size_t)c->replica_count_max * c->replica_window;
+}
+
 size_t perron_relay_size(const struct perron_relay_config *c)
 {
 	return perron_arena_share(sizeof(struct perron_relay)) +
@@ -72,7 +82,10 @@ size_t perron_relay_size(const struct perron_relay_config *c)
 	       perron_arena_share(origin_frame_count(c) * sizeof(struct perron_origin_frame)) +
 	       perron_arena_share(branch_count(c) * sizeof(struct perron_branch)) +
 	       perron_arena_share(drop_count(c) * sizeof(uint64_t)) +
+	       perron_arena_share(c->replica_count_max * sizeof(struct relay_replica)) +
+	       perron_arena_share(replica_slot_count(c) * sizeof(struct perron_replica_slot)) +
 	       perron_map_size(c->link_count_max) + perron_map_size(c->path_count_max) +
+	       perron_map_size(c->replica_count_max) +
 	       perron_group_size(&c->group);
 }
 
@@ -91,8 +104,12 @@ static void relay_lay_out(struct perron_relay *r, const struct perron_relay_conf
 		perron_arena_take(&a, origin_frame_count(c) * sizeof(*r->origin_frames));
 	r->branches = perron_arena_take(&a, branch_count(c) * sizeof(*r->branches));
 	r->drops = perron_arena_take(&a, drop_count(c) * sizeof(*r->drops));
+	r->replicas = perron_arena_take(&a, c->replica_count_max * sizeof(*r->replicas));
+	r->replica_slots =
+		perron_arena_take(&a, replica_slot_count(c) * sizeof(*r->replica_slots));
 	perron_map_init(&r->link_by_peer, &a, c->link_count_max, c->seed);
 	perron_map_init(&r->path_by_key, &a, c->path_count_max, c->seed);
+	perron_map_init(&r->replica_by_key, &a, c->replica_count_max, c->seed);
 	r->group = perron_group_init(&a, &c->group, r);
 	for (uint32_t i = 0; i < c->path_count_max; i++) {
 		r->paths[i].path.branches = &r->branches[(size_t)i * c->branch_count_max];
@@ -103,6 +120,8 @@ static void relay_lay_out(struct perron_relay *r, const struct perron_relay_conf
 			&r->drops[((size_t)c->path_count_max + i) * PERRON_DROP_COUNT];
 	for (uint32_t i = 0; i < c->origin_count_max; i++)
 		r->origins[i].frames = &r->origin_frames[(size_t)i * c->origin_window];
+	for (uint32_t i = 0; i < c->replica_count_max; i++)
+		r->replicas[i].frames.slots = &r->replica_slots[(size_t)i * c->replica_window];
 	PERRON_ASSERT(a.used == a.size);
 }
 
@@ -321,6 +340,14 @@ static void frame_take(struct perron_relay *r, uint64_t now_ns, const struct per
 		relay_ack(r, now_ns, frame, &header, out);
 	} else if (cause != PERRON_DROP_NONE) {
 		relay_drop(r, cause);
+	} else if (header.flags & PERRON_FLAG_REPLICA) {
+		cause = header.type == PERRON_TYPE_DATA
+				? relay_replica_data(r, now_ns, frame, &header, out)
+			: header.type == PERRON_TYPE_GAP
+				? relay_replica_floor(r, now_ns, &header, out)
+				: PERRON_DROP_FLAGS;
+		if (cause != PERRON_DROP_NONE)
+			relay_drop(r, cause);
 	} else if (header.type == PERRON_TYPE_DATA) {
 		relay_data(r, now_ns, frame, &header, out);
 	} else if (header.type == PERRON_TYPE_GAP) {
@@ -426,6 +453,10 @@ static uint64_t deadline_find(struct perron_relay *r, uint64_t now_ns)
 		uint64_t due = relay_path_deadline_ns(&r->paths[i]);
 		deadline = due < deadline ? due : deadline;
 	}
+	for (uint32_t i = 0; i < r->replica_high; i++) {
+		uint64_t due = relay_replica_deadline_ns(r, &r->replicas[i]);
+		deadline = due < deadline ? due : deadline;
+	}
 	/* What is overdue is due now: a tick that comes later than this is the relay's own gap. */
 	return deadline < now_ns ? now_ns : deadline;
 }
@@ -442,6 +473,7 @@ static void streams_tick(struct perron_relay *r, uint64_t now_ns, struct perron_
 	for (uint32_t i = 0; i < r->path_high; i++)
 		if (r->paths[i].path.used)
 			relay_path_tick(r, now_ns, &r->paths[i], &retry_budget, out);
+	relay_replicas_tick(r, now_ns, out);
 	r->deadline_ns = deadline_find(r, now_ns);
 	relay_origins_drain(r, now_ns, out);
 }
@@ -468,6 +500,7 @@ struct perron_group *perron_relay_group(struct perron_relay *r)
 void perron_relay_check(const struct perron_relay *r)
 {
 	perron_group_check(r->group);
+	relay_replicas_check(r);
 	for (uint32_t i = 0; i < r->cfg.link_count_max; i++) {
 		perron_link_check(&r->links[i]);
 		if (relay_link_is_watched(&r->links[i]))

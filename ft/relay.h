@@ -39,6 +39,9 @@ struct perron_relay_config {
 	uint32_t stream_count_max; /* of sensors here */
 	uint32_t origin_count_max; /* (stream, class) asked of sensors here */
 	uint32_t origin_window;    /* unacknowledged frames of each; a power of two */
+	uint32_t replica_count_max; /* (stream, class, path peer) held for siblings, or passively */
+	uint32_t replica_window;    /* frames of each; a power of two */
+	uint32_t replica_frame_max; /* of all; then the oldest of class normal give way */
 	uint32_t client_lag_max;   /* frames a client may be behind before it loses the oldest */
 
 	struct perron_detector_config detector; /* of each link, but for these */
@@ -69,6 +72,9 @@ struct perron_relay_counters {
 	uint64_t forwarded;
 	uint64_t sent; /* frames of the relay's own making */
 	uint64_t retried;
+	uint64_t replicated; /* copies sent to siblings */
+	uint64_t served;     /* held frames sent on in another's place */
+	uint64_t adopted;    /* frames taken over from an origin that is gone */
 	uint64_t late; /* data past its deadline when it went by */
 	uint64_t offered;
 	uint64_t drop[PERRON_DROP_COUNT];
@@ -79,6 +85,17 @@ struct perron_relay_drop {
 	uint32_t stream;
 	uint8_t cause; /* enum perron_drop */
 	uint64_t count;
+};
+
+/* A replica buffer: frames held for a path peer, a sibling or (passive) this one. */
+struct perron_replica_info {
+	uint32_t stream;
+	uint8_t class;
+	uint8_t is_origin; /* the sensor is attached to the primary */
+	uint32_t primary;
+	uint64_t floor; /* frames below are wanted no more */
+	uint64_t high;
+	uint32_t count;
 };
 
 struct perron_relay;
@@ -129,6 +146,8 @@ bool perron_relay_detector_read(const struct perron_relay *r, uint64_t now_ns, u
 uint32_t perron_relay_path_count(const struct perron_relay *r);
 uint32_t perron_relay_paths_read(const struct perron_relay *r, struct perron_path_info *out,
 				 uint32_t max);
+uint32_t perron_relay_replicas_read(const struct perron_relay *r, struct perron_replica_info *out,
+				    uint32_t max);
 /*
  * What the counters' drops are made of, as far as a stream is known: of the paths and sensors that
  * are open now. One row for each stream and cause; rows that find no room are left out.

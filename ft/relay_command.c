@@ -188,12 +188,66 @@ static struct relay_path *path_make(struct perron_relay *r, uint64_t now_ns, uin
 	return p;
 }
 
+struct relay_path *relay_path_adopt(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
+				    uint8_t class, uint64_t first)
+{
+	struct perron_origin *origin = origin_take(r, first);
+	struct relay_path *p = origin ? path_make(r, now_ns, stream, class) : NULL;
+
+	if (!p) {
+		if (origin)
+			origin->window = 0;
+		return NULL;
+	}
+	PERRON_ASSERT(!p->origin);
+	p->origin = origin;
+	p->path.origin = true;
+	p->path.upstream = 0;
+	p->path.ack_due = false;
+	p->serve_from = 0;
+	p->adopted = true;
+	if (p->path.started && p->path.acked.cumulative + 1 >= first)
+		return p;
+	/* What stands before is not held: who lacks it is told. */
+	perron_path_start(&p->path, first);
+	perron_path_said(&p->path, &(struct perron_ack){.cumulative = first - 1});
+	p->gap_at_ns = now_ns;
+	return p;
+}
+
+/* The sensor is elsewhere again: what was taken over and is not acknowledged yet is let go. */
+static void path_unadopt(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
+{
+	p->origin->draining = true;
+	p->origin = NULL;
+	p->path.origin = false;
+	p->adopted = false;
+	p->linger_until_ns = 0;
+	relay_wake_at(r, now_ns);
+}
+
 static void branch_start(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 			 struct perron_branch *b)
 {
 	perron_path_branch_start(&p->path, b);
+	if (!p->origin && b->asked) {
+		p->serve_from = b->ack.cumulative + 1;
+		relay_wake_at(r, now_ns);
+	}
 	if (b->ack.cumulative < p->path.high)
 		relay_resend(r, now_ns, p);
+}
+
+void relay_branches_start(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			  struct perron_effects *out)
+{
+	for (uint32_t i = 0; i < p->path.branch_count; i++) {
+		struct perron_branch *b = &p->path.branches[i];
+		if (b->started)
+			continue;
+		branch_start(r, now_ns, p, b);
+		relay_branch_ready(r, now_ns, p, b, out);
+	}
 }
 
 static int branch_open(struct perron_relay *r, uint64_t now_ns,
@@ -214,8 +268,13 @@ static int branch_open(struct perron_relay *r, uint64_t now_ns,
 	}
 	b->renewed_ns = now_ns;
 	p->linger_until_ns = 0;
+	if (command->payload_size == sizeof(struct perron_qos))
+		relay_qos_raise(r, p, (const struct perron_qos *)command->payload);
 	if (deadline_us && (!p->deadline_us || deadline_us < p->deadline_us))
 		p->deadline_us = deadline_us;
+	uint64_t held = p->path.started ? 0 : relay_replica_resume(r, p, command->sequence);
+	if (held)
+		perron_path_start(&p->path, held);
 	if (p->path.started && !b->started)
 		branch_start(r, now_ns, p, b);
 	if (b->started)
@@ -253,11 +312,13 @@ static uint64_t path_resume(const struct perron_path *p)
 }
 
 /* For a path that has a branch already: a path without would be nobody's. */
-static int path_upstream(struct perron_relay *r, const struct perron_command *command,
-			 struct perron_effects *out)
+static int path_upstream(struct perron_relay *r, uint64_t now_ns,
+			 const struct perron_command *command, struct perron_effects *out)
 {
 	struct relay_path *p = relay_path(r, command->stream, command->class);
 
+	if (p && p->adopted)
+		path_unadopt(r, now_ns, p);
 	if (!p || p->origin)
 		return -ENOENT;
 	p->path.upstream = command->party.id;
@@ -283,13 +344,10 @@ static int path_start(struct perron_relay *r, uint64_t now_ns,
 	perron_path_start(&p->path, command->sequence);
 	for (uint32_t i = 0; i < p->path.branch_count; i++) {
 		struct perron_branch *b = &p->path.branches[i];
-		if (!b->started) {
-			branch_start(r, now_ns, p, b);
-			relay_branch_ready(r, now_ns, p, b, out);
-		} else if (p->path.floor > floor) {
+		if (b->started && p->path.floor > floor)
 			relay_gap_send(r, now_ns, p, b, out);
-		}
 	}
+	relay_branches_start(r, now_ns, p, out);
 	relay_acknowledged(r, now_ns, p, out);
 	return 0;
 }
@@ -305,6 +363,8 @@ static bool command_is_valid(const struct perron_command *c)
 		return c->stream && c->sequence && c->sequence <= PERRON_SEQUENCE_MAX;
 	case PERRON_COMMAND_BRANCH_OPEN:
 		return c->stream && c->class <= PERRON_CLASS_NORMAL && c->party.id;
+	case PERRON_COMMAND_ADOPT:
+		return c->stream && c->party.id;
 	case PERRON_COMMAND_UPSTREAM:
 		return c->stream && c->class <= PERRON_CLASS_NORMAL;
 	case PERRON_COMMAND_START:
@@ -338,7 +398,7 @@ int perron_relay_command(struct perron_relay *r, uint64_t now_ns,
 	case PERRON_COMMAND_BRANCH_CLOSE:
 		return branch_close(r, now_ns, command, out);
 	case PERRON_COMMAND_UPSTREAM:
-		return path_upstream(r, command, out);
+		return path_upstream(r, now_ns, command, out);
 	case PERRON_COMMAND_START:
 		return path_start(r, now_ns, command, out);
 	case PERRON_COMMAND_CLOCK:
@@ -359,6 +419,8 @@ int perron_relay_command(struct perron_relay *r, uint64_t now_ns,
 		return perron_group_light_join(r->group, now_ns, command->stream, out);
 	case PERRON_COMMAND_GROUP_LEAVE:
 		return perron_group_light_leave(r->group, now_ns, command->stream, out);
+	case PERRON_COMMAND_ADOPT:
+		return relay_adopt(r, now_ns, command->stream, &command->party, out);
 	case PERRON_COMMAND_PORT_DOWN:
 		return port_down(r, now_ns, command, out);
 	case PERRON_COMMAND_NONE:

@@ -3,7 +3,9 @@
 #define PERRON_FT_RELAY_PRIVATE_H
 
 #include "ft/relay.h"
+#include "ft/replica.h"
 #include "runtime/base/map.h"
+#include "runtime/base/qos.h"
 
 /* Handles let go of in one call: bounds the effects of a big acknowledgement; the rest waits. */
 #define RELAY_RELEASE_MAX 256
@@ -19,15 +21,54 @@ struct relay_stream {
 	uint64_t *drop;  /* by cause: messages that no path could take */
 };
 
+#define RELAY_COPY_MAX (PERRON_GROUP_MEMBER_COUNT_MAX - 1)
+
+/* A sibling that holds copies of a path's frames. */
+struct relay_copy {
+	uint32_t peer;
+	uint32_t incarnation;
+	bool started;          /* it has said what it holds */
+	struct perron_ack ack; /* that */
+	uint64_t floor_said;
+	uint64_t said_at_ns;
+};
+
+struct relay_copies {
+	struct perron_group_view_id view; /* they were chosen in it */
+	uint32_t count;
+	uint64_t due_ns;       /* floors are to be said; 0: no */
+	uint64_t period_at_ns; /* passive: the period ends; 0: none is under way */
+	uint64_t period_from;  /* where the copying of a period goes on; 0: at its beginning */
+	struct relay_copy items[RELAY_COPY_MAX];
+};
+
+/* Frames held for a primary, which is a sibling, or this peer itself (passive). */
+struct relay_replica {
+	bool used;
+	bool is_origin; /* the stream's sensor is attached to the primary */
+	uint8_t class;
+	uint32_t stream;
+	uint32_t primary;
+	uint32_t incarnation;
+	uint32_t next; /* of the same path, for another primary; PERRON_MAP_NONE */
+	uint64_t ack_due_ns; /* 0: nothing to be said */
+	uint64_t heard_ns;
+	struct perron_replica frames;
+};
+
 /* A path and, where the sensor is here, what is kept until it is acknowledged. */
 struct relay_path {
 	struct perron_path path;
 	struct perron_origin *origin; /* NULL: relayed */
+	bool adopted;                 /* the origin is gone, and this peer is its successor */
 	uint64_t *drop;               /* by cause; beside, as it is seldom touched */
 	uint32_t deadline_us;         /* the tightest bound asked for; 0: none */
 	uint64_t expire_at_ns;        /* when to look for branches that nobody renewed */
 	uint64_t linger_until_ns;     /* without branches: kept until then; 0: has some */
 	uint64_t gap_at_ns;           /* when to look for branches that lack a GAP; 0: none */
+	uint64_t serve_from;          /* replicas from here on are still to be sent; 0: none */
+	struct perron_qos qos;        /* the strongest that was asked for */
+	struct relay_copies copies;
 };
 
 struct perron_relay {
@@ -49,6 +90,12 @@ struct perron_relay {
 	struct perron_group *group;
 	struct perron_map link_by_peer;
 	struct perron_map path_by_key;
+	struct relay_replica *replicas;
+	struct perron_replica_slot *replica_slots;
+	uint32_t replica_high; /* replicas from here on were never used */
+	uint32_t replica_frame_count;
+	struct perron_group_view_id orphan_view; /* housekeeping was told of all orphans in it */
+	struct perron_map replica_by_key;
 };
 
 static inline void relay_drop(struct perron_relay *r, enum perron_drop cause)
@@ -130,6 +177,58 @@ void relay_path_close(struct perron_relay *r, uint64_t now_ns, struct relay_path
  * link with it halves, until it is heard again. Without such a link nothing happens.
  */
 void perron_relay_witness(struct perron_relay *r, uint64_t now_ns, uint32_t peer);
+
+/* Sends a frame to each branch that lacks it. */
+void relay_fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		   uint64_t sequence, uint64_t handle, uint8_t frame_flags,
+		   struct perron_effects *out);
+
+/* --- relay_replica.c --- */
+
+/* A frame was taken in, or given out here: does what the path's policy says. */
+void relay_replicate(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		     uint64_t sequence, uint64_t handle, struct perron_effects *out);
+/* Whether this peer holds what it passes on. */
+bool relay_path_holds(const struct relay_path *p);
+/* The origin sends a frame again: to copies that lack it, too. */
+void relay_copies_retry(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			uint64_t sequence, uint64_t handle, struct perron_effects *out);
+/* What is acknowledged has grown: copies are told soon. */
+void relay_copies_acknowledged(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			       struct perron_effects *out);
+void relay_qos_raise(struct perron_relay *r, struct relay_path *p, const struct perron_qos *qos);
+void relay_copies_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		       struct perron_effects *out);
+uint64_t relay_copies_deadline_ns(const struct relay_path *p);
+enum perron_drop relay_copy_ack(struct perron_relay *r, const struct perron_frame *frame,
+				const struct perron_header *header);
+enum perron_drop relay_replica_data(struct perron_relay *r, uint64_t now_ns,
+				    const struct perron_frame *frame,
+				    const struct perron_header *header,
+				    struct perron_effects *out);
+enum perron_drop relay_replica_floor(struct perron_relay *r, uint64_t now_ns,
+				     const struct perron_header *header,
+				     struct perron_effects *out);
+void relay_replicas_tick(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out);
+uint64_t relay_replica_deadline_ns(const struct perron_relay *r, const struct relay_replica *b);
+/* The sequence asked for, if it is held here: from there on the path can begin at once; else 0. */
+uint64_t relay_replica_resume(struct perron_relay *r, const struct relay_path *p, uint64_t asked);
+/* Sends what is held from *from on to the branches that lack it; false: there is more. */
+bool relay_replica_serve(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			 uint64_t *from, struct perron_effects *out);
+/*
+ * What a peer that is gone had taken in, and is held here, is sent on from here, as by an origin.
+ * -ENOENT: nothing is held; -ENOSPC.
+ */
+int relay_adopt(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
+		const struct perron_party *of, struct perron_effects *out);
+/* Serves the branches that waited for the path to start. */
+void relay_branches_start(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			  struct perron_effects *out);
+/* The path, with an origin that begins at `first`, whatever it was; NULL: a table is full. */
+struct relay_path *relay_path_adopt(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
+				    uint8_t class, uint64_t first);
+void relay_replicas_check(const struct perron_relay *r);
 
 /* Commands of housekeeping's. */
 void relay_event_link(struct perron_relay *r, const struct perron_link *l, uint8_t kind,

@@ -14,6 +14,9 @@ void perron_relay_counters_read(const struct perron_relay *r, struct perron_rela
 	out->forwarded = peek64(&c->forwarded);
 	out->sent = peek64(&c->sent);
 	out->retried = peek64(&c->retried);
+	out->replicated = peek64(&c->replicated);
+	out->served = peek64(&c->served);
+	out->adopted = peek64(&c->adopted);
 	out->late = peek64(&c->late);
 	out->offered = peek64(&c->offered);
 	for (uint32_t i = 0; i < PERRON_DROP_COUNT; i++)
@@ -120,6 +123,28 @@ uint32_t perron_relay_paths_read(const struct perron_relay *r, struct perron_pat
 	for (uint32_t i = 0; i < r->cfg.path_count_max && count < max; i++)
 		if (__atomic_load_n(&r->paths[i].path.used, __ATOMIC_RELAXED))
 			path_read(r, &r->paths[i], &out[count++]);
+	return count;
+}
+
+uint32_t perron_relay_replicas_read(const struct perron_relay *r, struct perron_replica_info *out,
+				    uint32_t max)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < r->cfg.replica_count_max && count < max; i++) {
+		const struct relay_replica *b = &r->replicas[i];
+		if (!__atomic_load_n(&b->used, __ATOMIC_RELAXED))
+			continue;
+		out[count++] = (struct perron_replica_info){
+			.stream = b->stream,
+			.class = b->class,
+			.is_origin = b->is_origin,
+			.primary = b->primary,
+			.floor = peek64(&b->frames.floor),
+			.high = peek64(&b->frames.high),
+			.count = __atomic_load_n(&b->frames.count, __ATOMIC_RELAXED),
+		};
+	}
 	return count;
 }
 

@@ -1,5 +1,5 @@
 /* The relay's streams: data up, acknowledgements down, gaps, and what a sensor offers. */
-#include "ft/relay_private.h"
+#include "ft/group_private.h"
 
 #include <string.h>
 
@@ -108,6 +108,7 @@ void relay_acknowledged(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 		return;
 	if (p->origin) {
 		perron_path_said(&p->path, &all);
+		relay_copies_acknowledged(r, now_ns, p, out);
 		origin_release(r, p->origin, all.cumulative + 1, out);
 		if (origin_is_behind(p))
 			relay_wake_at(r, now_ns);
@@ -191,6 +192,13 @@ static uint32_t fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 	return sent;
 }
 
+void relay_fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		   uint64_t sequence, uint64_t handle, uint8_t frame_flags,
+		   struct perron_effects *out)
+{
+	(void)fan_out(r, now_ns, p, sequence, handle, frame_flags, false, out);
+}
+
 static enum perron_drop data_permit(const struct relay_path *p, const struct perron_header *header)
 {
 	if (!p || p->origin)
@@ -227,7 +235,10 @@ void relay_data(struct perron_relay *r, uint64_t now_ns, const struct perron_fra
 		clients_watch(r, now_ns, p, out);
 	}
 	uint8_t flags = header->flags & PERRON_FLAG_RETRY;
-	if (!fan_out(r, now_ns, p, header->sequence, frame->handle, flags, true, out)) {
+	if (!perron_ack_has(&p->path.acked, header->sequence))
+		relay_replicate(r, now_ns, p, header->sequence, frame->handle, out);
+	bool last = !relay_path_holds(p);
+	if (!fan_out(r, now_ns, p, header->sequence, frame->handle, flags, last, out)) {
 		relay_drop_of(r, p->drop, PERRON_DROP_DUPLICATE, 1);
 		if (perron_ack_has(&p->path.acked, header->sequence))
 			ack_schedule(r, now_ns, p); /* what we said upstream was lost */
@@ -267,6 +278,12 @@ void relay_ack(struct perron_relay *r, uint64_t now_ns, const struct perron_fram
 		relay_drop_of(r, p ? p->drop : NULL, PERRON_DROP_MALFORMED, 1);
 		return;
 	}
+	if (header->flags & PERRON_FLAG_REPLICA) {
+		enum perron_drop cause = relay_copy_ack(r, frame, header);
+		if (cause != PERRON_DROP_NONE)
+			relay_drop_of(r, p ? p->drop : NULL, cause, 1);
+		return;
+	}
 	if (!b || b->party.incarnation != header->source_incarnation) {
 		relay_drop_of(r, p ? p->drop : NULL,
 			      p ? PERRON_DROP_WRONG_BRANCH : PERRON_DROP_UNKNOWN_STREAM, 1);
@@ -302,6 +319,12 @@ static enum perron_offer offer_refuse(struct perron_relay *r, uint64_t *of, enum
 	return answer;
 }
 
+/* Effects that a frame makes on a path: held, to each branch, to each copy with its floor. */
+static uint32_t path_needs(const struct relay_path *p)
+{
+	return p->path.branch_count + 1 + (p->qos.replication ? 2 * RELAY_COPY_MAX : 0);
+}
+
 /* Effects that an offer makes on all paths of its stream. */
 static uint32_t offer_needs(struct relay_path *const *paths, uint32_t count)
 {
@@ -309,7 +332,7 @@ static uint32_t offer_needs(struct relay_path *const *paths, uint32_t count)
 
 	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
 		if (path_is_asked(paths[class]))
-			needed += count * (paths[class]->path.branch_count + 1);
+			needed += count * path_needs(paths[class]);
 	return needed;
 }
 
@@ -326,7 +349,7 @@ static enum perron_offer offer_permit(struct perron_relay *r, const struct relay
 		if (!path_is_asked(p))
 			continue;
 		asked = true;
-		uint32_t needed = count * (p->path.branch_count + 1);
+		uint32_t needed = count * path_needs(p);
 		if (!perron_origin_has_room(p->origin, count) || needed > room)
 			return offer_refuse(r, p->drop, PERRON_DROP_ORIGIN_FULL,
 					    PERRON_OFFER_WOULD_BLOCK);
@@ -356,6 +379,7 @@ static void frame_originate(struct perron_relay *r, uint64_t now_ns, struct rela
 	perron_effects_hold(out, frame->handle);
 	relay_wake_at(r, p->origin->due_ns);
 	clients_watch(r, now_ns, p, out);
+	relay_replicate(r, now_ns, p, sequence, frame->handle, out);
 	fan_out(r, now_ns, p, sequence, frame->handle, 0, false, out);
 }
 
@@ -449,6 +473,7 @@ static void origin_tick(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 		} else {
 			r->counters.retried++;
 			p->path.retried++;
+			relay_copies_retry(r, now_ns, p, cursor, f->handle, out);
 			fan_out(r, now_ns, p, cursor, f->handle, PERRON_FLAG_RETRY, false, out);
 		}
 		cursor++;
@@ -489,8 +514,10 @@ static void ack_send(struct perron_relay *r, uint64_t now_ns, struct relay_path 
 	header.flags = p->path.resend_due ? PERRON_FLAG_RETRY : 0;
 	p->path.resend_due = false;
 	perron_store64(payload, all.bitmap);
-	if (relay_send(r, now_ns, &upstream->party, &header, payload, out))
-		perron_path_said(&p->path, &all);
+	if (!relay_send(r, now_ns, &upstream->party, &header, payload, out))
+		return;
+	perron_path_said(&p->path, &all);
+	relay_copies_acknowledged(r, now_ns, p, out);
 }
 
 void relay_linger(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
@@ -552,6 +579,9 @@ void relay_path_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path 
 		gaps_repeat(r, now_ns, p, out);
 	if (p->expire_at_ns <= now_ns)
 		branches_expire(r, now_ns, p, out);
+	relay_copies_tick(r, now_ns, p, out);
+	if (p->serve_from && relay_replica_serve(r, now_ns, p, &p->serve_from, out))
+		p->serve_from = 0;
 	if (p->origin)
 		origin_tick(r, now_ns, p, retry_budget, out);
 	else if (p->path.ack_due && p->path.ack_due_ns <= now_ns)
@@ -562,7 +592,9 @@ uint64_t relay_path_deadline_ns(const struct relay_path *p)
 {
 	if (!p->path.used)
 		return UINT64_MAX;
-	uint64_t due = p->expire_at_ns;
+	uint64_t due = group_min64(p->expire_at_ns, relay_copies_deadline_ns(p));
+	if (p->serve_from)
+		return 0;
 	if (p->gap_at_ns && p->gap_at_ns < due)
 		due = p->gap_at_ns;
 	if (p->origin && origin_is_behind(p))

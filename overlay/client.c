@@ -38,6 +38,8 @@ struct subscription {
 	uint8_t verdict;
 	bool starting;
 	uint32_t latency_us;
+	struct perron_qos qos;
+	uint8_t replicas; /* as the last refusal said */
 	uint32_t latency_us_estimate;
 	uint32_t hops;
 
@@ -182,6 +184,7 @@ static void subscribe_send(struct perron_client *c, struct subscription *s, uint
 		.nonce = s->nonce,
 		.class = s->class,
 		.latency_us = s->latency_us,
+		.qos = s->qos,
 		.resume = s->starting ? 0 : s->window.expected,
 	};
 
@@ -291,10 +294,10 @@ static struct subscription *subscription_free(struct perron_client *c)
 
 int perron_client_subscribe(struct perron_client *c, uint64_t now_ns, const char *sensor,
 			    enum perron_class class, uint32_t latency_us,
-			    struct perron_effects *out)
+			    const struct perron_qos *qos, struct perron_effects *out)
 {
 	if (!perron_sensor_name_is_valid(sensor) || class < PERRON_CLASS_ALARM ||
-	    class > PERRON_CLASS_NORMAL)
+	    class > PERRON_CLASS_NORMAL || (qos && !perron_qos_is_valid(qos)))
 		return -EINVAL;
 	uint32_t stream = perron_stream_id(sensor);
 	if (subscription_find(c, stream, (uint8_t)class))
@@ -311,6 +314,8 @@ int perron_client_subscribe(struct perron_client *c, uint64_t now_ns, const char
 	s->class = (uint8_t)class;
 	s->starting = true;
 	s->latency_us = latency_us;
+	if (qos)
+		s->qos = *qos;
 	s->ack_due_ns = UINT64_MAX;
 	s->nonce = nonce_next(c);
 	ask_next(c, s, now_ns, out);
@@ -408,6 +413,7 @@ static const uint8_t answers[ROW_COUNT][PERRON_VERDICT_COUNT] = {
 		[PERRON_VERDICT_DUPLICATE] = OTHER, /* that station was shut out */
 		[PERRON_VERDICT_CONFLICT] = OTHER,
 		[PERRON_VERDICT_MALFORMED] = FINAL,
+		[PERRON_VERDICT_REPLICAS] = FINAL,
 	},
 	[ROW_RESUMING] = {
 		[PERRON_VERDICT_OK] = GRANT,
@@ -420,6 +426,7 @@ static const uint8_t answers[ROW_COUNT][PERRON_VERDICT_COUNT] = {
 		[PERRON_VERDICT_DUPLICATE] = OTHER,
 		[PERRON_VERDICT_CONFLICT] = OTHER,
 		[PERRON_VERDICT_MALFORMED] = OTHER,
+		[PERRON_VERDICT_REPLICAS] = OTHER,
 	},
 	[ROW_ACTIVE] = {
 		[PERRON_VERDICT_OK] = GRANT,
@@ -432,6 +439,7 @@ static const uint8_t answers[ROW_COUNT][PERRON_VERDICT_COUNT] = {
 		[PERRON_VERDICT_DUPLICATE] = SOON,
 		[PERRON_VERDICT_CONFLICT] = SOON,
 		[PERRON_VERDICT_MALFORMED] = SOON,
+		[PERRON_VERDICT_REPLICAS] = SOON,
 	},
 	[ROW_REFUSED] = {0}, /* IGNORE: final */
 };
@@ -549,8 +557,10 @@ static void answer_apply(struct perron_client *c, struct subscription *s, uint64
 	}
 	if (m->verdict != PERRON_VERDICT_UNKNOWN_SENSOR)
 		s->unknown_since_ns = 0;
-	if (m->verdict != PERRON_VERDICT_OK)
+	if (m->verdict != PERRON_VERDICT_OK) {
 		s->verdict = m->verdict;
+		s->replicas = m->replicas;
+	}
 }
 
 /*
@@ -869,6 +879,8 @@ void perron_client_info(const struct perron_client *c, uint32_t index,
 		.stream = s->stream,
 		.latency_us = s->latency_us,
 		.latency_us_estimate = s->latency_us_estimate,
+		.qos = s->qos,
+		.replicas = s->replicas,
 		.hops = s->hops,
 		.peer = s->server.peer,
 		.start = s->start,

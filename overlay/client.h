@@ -20,6 +20,7 @@
 #include "overlay/path.h"
 #include "overlay/verdict.h"
 #include "runtime/base/effects.h"
+#include "runtime/base/qos.h"
 
 struct perron_client_config {
 	uint32_t id;          /* PERRON_CLIENT_ID is set */
@@ -54,6 +55,8 @@ struct perron_subscription_info {
 	uint32_t stream;
 	uint32_t latency_us;          /* bound asked for; 0: none */
 	uint32_t latency_us_estimate; /* of the path, as answered */
+	struct perron_qos qos;        /* asked for */
+	uint8_t replicas;             /* refused with too few siblings: so many can be given */
 	uint32_t hops;
 	uint32_t peer; /* of the root cell that serves it */
 	uint64_t start; /* first sequence of the subscription */
@@ -73,9 +76,13 @@ void perron_client_config_default(struct perron_client_config *cfg);
 size_t perron_client_size(const struct perron_client_config *cfg);
 int perron_client_init(struct perron_client *c, const struct perron_client_config *cfg,
 		       uint64_t now_ns) PERRON_MUST_USE;
-/* Returns the subscription's index, or -EINVAL (name, class), -EEXIST, -ENOSPC. */
+/*
+ * Returns the subscription's index, or -EINVAL (name, class, qos), -EEXIST, -ENOSPC. `qos` NULL: no
+ * replication.
+ */
 int perron_client_subscribe(struct perron_client *c, uint64_t now_ns, const char *sensor,
 			    enum perron_class class, uint32_t latency_us,
+			    const struct perron_qos *qos,
 			    struct perron_effects *out) PERRON_MUST_USE;
 void perron_client_unsubscribe(struct perron_client *c, uint64_t now_ns, uint32_t index,
 			       struct perron_effects *out);

@@ -437,6 +437,25 @@ bool perron_discover_reply_read(const uint8_t *data, uint32_t size,
 	return perron_reader_done(&r);
 }
 
+static void qos_write(struct perron_writer *w, const struct perron_qos *qos)
+{
+	PERRON_ASSERT(perron_qos_is_valid(qos));
+	perron_write8(w, qos->replication);
+	perron_write8(w, qos->replicas);
+	perron_write32(w, qos->period_us);
+}
+
+static struct perron_qos qos_read(struct perron_reader *r)
+{
+	struct perron_qos qos = {.replication = perron_read8(r)};
+
+	qos.replicas = perron_read8(r);
+	qos.period_us = perron_read32(r);
+	if (!perron_qos_is_valid(&qos))
+		r->failed = true;
+	return qos;
+}
+
 uint32_t perron_subscribe_write(uint8_t *out, const struct perron_subscribe *m)
 {
 	struct perron_writer w = writer_of(out);
@@ -445,6 +464,7 @@ uint32_t perron_subscribe_write(uint8_t *out, const struct perron_subscribe *m)
 	class_write(&w, m->class);
 	perron_write32(&w, m->latency_us);
 	perron_write64(&w, m->resume);
+	qos_write(&w, &m->qos);
 	name_write(&w, m->name);
 	return writer_done(&w);
 }
@@ -458,6 +478,7 @@ bool perron_subscribe_read(const uint8_t *data, uint32_t size, struct perron_sub
 	m->class = class_read(&r);
 	m->latency_us = perron_read32(&r);
 	m->resume = perron_read64(&r);
+	m->qos = qos_read(&r);
 	name_read(&r, m->name);
 	return perron_reader_done(&r);
 }
@@ -473,6 +494,7 @@ uint32_t perron_subscribe_reply_write(uint8_t *out, const struct perron_subscrib
 	perron_write64(&w, m->start);
 	perron_write32(&w, m->latency_us);
 	perron_write8(&w, m->hops);
+	perron_write8(&w, m->replicas);
 	portal_write(&w, &m->redirect);
 	return writer_done(&w);
 }
@@ -490,6 +512,7 @@ bool perron_subscribe_reply_read(const uint8_t *data, uint32_t size,
 	m->start = perron_read64(&r);
 	m->latency_us = perron_read32(&r);
 	m->hops = perron_read8(&r);
+	m->replicas = perron_read8(&r);
 	m->redirect = portal_read(&r);
 	return perron_reader_done(&r);
 }
@@ -504,6 +527,7 @@ uint32_t perron_path_setup_write(uint8_t *out, const struct perron_path_setup *m
 	perron_write32(&w, m->spent_us);
 	perron_write8(&w, m->hops);
 	perron_write64(&w, m->resume);
+	qos_write(&w, &m->qos);
 	name_write(&w, m->name);
 	return writer_done(&w);
 }
@@ -519,6 +543,7 @@ bool perron_path_setup_read(const uint8_t *data, uint32_t size, struct perron_pa
 	m->spent_us = perron_read32(&r);
 	m->hops = perron_read8(&r);
 	m->resume = perron_read64(&r);
+	m->qos = qos_read(&r);
 	name_read(&r, m->name);
 	return perron_reader_done(&r);
 }
@@ -534,6 +559,7 @@ uint32_t perron_path_reply_write(uint8_t *out, const struct perron_path_reply *m
 	perron_write64(&w, m->start);
 	perron_write32(&w, m->latency_us);
 	perron_write8(&w, m->hops);
+	perron_write8(&w, m->replicas);
 	return writer_done(&w);
 }
 
@@ -549,6 +575,7 @@ bool perron_path_reply_read(const uint8_t *data, uint32_t size, struct perron_pa
 	m->start = perron_read64(&r);
 	m->latency_us = perron_read32(&r);
 	m->hops = perron_read8(&r);
+	m->replicas = perron_read8(&r);
 	return perron_reader_done(&r);
 }
 

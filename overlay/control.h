@@ -12,6 +12,7 @@
 #include "overlay/position.h"
 #include "runtime/base/bytes.h"
 #include "runtime/base/command.h"
+#include "runtime/base/qos.h"
 
 /* A peer and its slot in some cell. 15 bytes. */
 struct perron_member {
@@ -114,6 +115,7 @@ struct perron_subscribe {
 	uint8_t class;
 	uint32_t latency_us;
 	uint64_t resume; /* sequence to go on from; 0: the present */
+	struct perron_qos qos;
 	char name[PERRON_SENSOR_NAME_MAX + 1];
 };
 
@@ -125,6 +127,7 @@ struct perron_subscribe_reply {
 	uint64_t start;
 	uint32_t latency_us; /* estimate */
 	uint8_t hops;
+	uint8_t replicas; /* too few siblings: so many could be given; else 0 */
 	struct perron_portal redirect;
 };
 
@@ -135,6 +138,7 @@ struct perron_path_setup {
 	uint32_t spent_us;   /* estimate from the client to here */
 	uint8_t hops;
 	uint64_t resume;
+	struct perron_qos qos; /* the strongest below */
 	char name[PERRON_SENSOR_NAME_MAX + 1];
 };
 
@@ -146,6 +150,7 @@ struct perron_path_reply {
 	uint64_t start;
 	uint32_t latency_us; /* estimate of the whole path */
 	uint8_t hops;
+	uint8_t replicas; /* too few siblings: so many could be given; else 0 */
 };
 
 /* PATH_TEARDOWN and UNSUBSCRIBE. */

@@ -98,7 +98,10 @@ void perron_directory_forget(struct perron_directory *d, uint32_t via)
 {
 	PERRON_ASSERT(via);
 	for (uint32_t i = 0; i < d->count;) {
-		if (d->entries[i].via == via)
+		const struct perron_directory_entry *e = &d->entries[i];
+		/* A sibling's own sensors: somebody may have to take them over. */
+		bool is_kept = e->lateral && e->sensor.owner == via;
+		if (e->via == via && !is_kept)
 			entry_remove(d, i);
 		else
 			i++;

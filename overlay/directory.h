@@ -48,7 +48,7 @@ enum perron_directory_change perron_directory_learn(struct perron_directory *d,
 						    uint32_t via, bool lateral,
 						    uint64_t expires_ns);
 void perron_directory_expire(struct perron_directory *d, uint64_t now_ns);
-/* Forgets everything that is reached by a neighbour. */
+/* Forgets everything that is reached by a neighbour, but for a sibling's own: that expires. */
 void perron_directory_forget(struct perron_directory *d, uint32_t via);
 void perron_directory_check(const struct perron_directory *d);
 

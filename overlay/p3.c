@@ -245,6 +245,9 @@ static void p3_event(struct perron_overlay *o, uint64_t now_ns, const struct per
 	case PERRON_EVENT_RESUME:
 		p3_resume(o, now_ns, event, out);
 		break;
+	case PERRON_EVENT_ORPHANED:
+		p3_orphaned(o, now_ns, event, out);
+		break;
 	case PERRON_EVENT_ABANDONED:  /* the station tells the sensor's owner */
 	case PERRON_EVENT_CLIENT_LAG: /* the station counts it */
 	case PERRON_EVENT_NONE:

@@ -1,5 +1,6 @@
 /* P3's sensors: advertised towards the root and to the coordinator, searched for the same way. */
 #include "overlay/p3_private.h"
+#include "overlay/succession.h"
 
 /* A change is passed on after this, so that a burst of them goes in one frame. */
 #define ADVERTISE_SOON_NS (2 * P3_MS)
@@ -24,15 +25,15 @@ static void advertise_flush(struct perron_overlay *o, const struct perron_party 
 	batch->count = 0;
 }
 
-/* All that is attached here or below, to one neighbour. */
+/* All that is attached here or below, to one neighbour; `own`: what is here alone. */
 static void advertise_to(struct perron_overlay *o, const struct perron_party *to, bool lateral,
-			 struct perron_effects *out)
+			 bool own, struct perron_effects *out)
 {
 	struct perron_advertise batch = {.lateral = lateral};
 
 	for (uint32_t i = 0; i < o->directory.count; i++) {
 		const struct perron_directory_entry *e = &o->directory.entries[i];
-		if (e->lateral)
+		if (e->lateral || (own && e->via))
 			continue;
 		batch.items[batch.count++] = e->sensor;
 		if (batch.count == PERRON_ADVERTISE_COUNT_MAX)
@@ -63,13 +64,19 @@ void p3_stream_open(struct perron_overlay *o, const struct perron_directory_entr
 	command->sequence = (uint64_t)o->cfg.incarnation << 32 | 1;
 }
 
+/* Else it is below, or was taken over from a sibling that is gone. */
+static bool is_attached(const struct perron_directory_entry *e)
+{
+	return e->expires_ns == UINT64_MAX;
+}
+
 /* What is attached here: numbered anew, and said to the relay again (it may have been lost). */
 static void own_renew(struct perron_overlay *o, struct perron_effects *out)
 {
 	o->stamp++;
 	for (uint32_t i = 0; i < o->directory.count; i++) {
 		struct perron_directory_entry *e = &o->directory.entries[i];
-		if (e->via)
+		if (!is_attached(e))
 			continue;
 		e->sensor.stamp = o->stamp;
 		p3_stream_open(o, e, out);
@@ -89,10 +96,13 @@ void p3_directory_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_
 	p3_neighbours_assert(o, out);
 	struct p3_neighbour *parent = p3_parent(o);
 	if (parent)
-		advertise_to(o, &parent->party, false, out);
-	struct p3_neighbour *coordinator = p3_neighbour(o, p3_cell_coordinator(o));
-	if (coordinator)
-		advertise_to(o, &coordinator->party, true, out);
+		advertise_to(o, &parent->party, false, false, out);
+	/* The coordinator is asked for what is below; any sibling may have to take over what is here. */
+	uint32_t coordinator = p3_cell_coordinator(o);
+	for (uint32_t i = 0; i < o->neighbour_count; i++)
+		if (o->neighbours[i].roles & PERRON_ROLE_SIBLING)
+			advertise_to(o, &o->neighbours[i].party, true,
+				     o->neighbours[i].party.id != coordinator, out);
 }
 
 void p3_advertise(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event)
@@ -266,4 +276,61 @@ void p3_discover_reply(struct perron_overlay *o, uint64_t now_ns,
 	}
 	client_answer(o, &s->client, &s->subscribe, verdict, redirect, out);
 	s->nonce = 0;
+}
+
+/* --- succession --- */
+
+/* Whether this peer is the first in the succession to one that is gone; each computes it alone. */
+static bool is_successor(struct perron_overlay *o, uint32_t peer)
+{
+	struct perron_successor items[PERRON_GROUP_MEMBER_COUNT_MAX];
+	struct perron_members members;
+	uint32_t count = 0;
+	uint8_t slot = 0;
+	uint32_t address = 0;
+
+	for (uint32_t i = 0; i < o->siblings.count; i++)
+		if (o->siblings.items[i].party.id == peer) {
+			slot = o->siblings.items[i].slot;
+			address = o->siblings.items[i].party.endpoint.address;
+		}
+	p3_cell_members(o, &members);
+	for (uint32_t i = 0; i < members.count; i++)
+		if (members.items[i].party.id != peer)
+			items[count++] = (struct perron_successor){
+				members.items[i].party.id, members.items[i].party.incarnation,
+				members.items[i].party.endpoint.address, members.items[i].slot};
+	perron_succession_sort(items, count, slot, address);
+	return items[0].peer == o->cfg.peer;
+}
+
+/*
+ * The sensor is spoken for in its owner's name, for a lease: its next own word, or its next life,
+ * takes it back.
+ */
+void p3_orphaned(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
+		 struct perron_effects *out)
+{
+	struct perron_directory_entry *e =
+		perron_directory_find(&o->directory, event->stream, NULL);
+
+	if (!e || !e->lateral || e->sensor.owner != event->party.id ||
+	    e->sensor.owner_incarnation != event->party.incarnation ||
+	    !is_successor(o, event->party.id))
+		return;
+	struct perron_command *command = perron_effects_command(out, 0);
+	if (!command) {
+		p3_drop(o, PERRON_DROP_EFFECTS_FULL);
+		return;
+	}
+	command->kind = PERRON_COMMAND_ADOPT;
+	command->stream = event->stream;
+	command->party = event->party;
+	e->via = 0;
+	e->lateral = false;
+	e->sensor.stamp += 2; /* one more than it may have said elsewhere */
+	e->expires_ns = now_ns + o->cfg.lease_ns;
+	o->advertise_at_ns = now_ns;
+	p3_path_stir(o, now_ns, event->stream);
+	p3_changed(o);
 }

@@ -48,9 +48,10 @@ static struct p3_branch *branch_find(struct p3_path *p, uint32_t party)
 }
 
 static struct perron_command *path_command(struct perron_overlay *o, const struct p3_path *p,
-					   uint8_t kind, struct perron_effects *out)
+					   uint8_t kind, uint32_t payload_size,
+					   struct perron_effects *out)
 {
-	struct perron_command *command = perron_effects_command(out, 0);
+	struct perron_command *command = perron_effects_command(out, payload_size);
 
 	if (!command) {
 		p3_drop(o, PERRON_DROP_EFFECTS_FULL);
@@ -88,7 +89,7 @@ static void path_free(struct perron_overlay *o, struct p3_path *p, struct perron
 static void branch_close(struct perron_overlay *o, struct p3_path *p, struct p3_branch *b,
 			 bool lost, struct perron_effects *out)
 {
-	struct perron_command *command = path_command(o, p, PERRON_COMMAND_BRANCH_CLOSE, out);
+	struct perron_command *command = path_command(o, p, PERRON_COMMAND_BRANCH_CLOSE, 0, out);
 
 	if (command) {
 		command->party = b->party;
@@ -112,7 +113,7 @@ void p3_subscribe_reply(struct perron_overlay *o, const struct perron_party *cli
 
 static void branch_answer(struct perron_overlay *o, const struct p3_path *p,
 			  const struct p3_branch *b, uint8_t verdict, uint32_t refuser,
-			  uint64_t start, struct perron_effects *out)
+			  uint8_t replicas, uint64_t start, struct perron_effects *out)
 {
 	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX];
 
@@ -125,6 +126,7 @@ static void branch_answer(struct perron_overlay *o, const struct p3_path *p,
 			.start = start,
 			.latency_us = b->spent_us + p->below_us,
 			.hops = p->below_hops + 1,
+			.replicas = replicas,
 		};
 		p3_subscribe_reply(o, &b->party, &reply, out);
 		return;
@@ -137,6 +139,7 @@ static void branch_answer(struct perron_overlay *o, const struct p3_path *p,
 		.start = start,
 		.latency_us = p->below_us,
 		.hops = p->below_hops,
+		.replicas = replicas,
 	};
 	p3_send(o, &b->party, PERRON_TYPE_PATH_REPLY, payload,
 		perron_path_reply_write(payload, &reply), out);
@@ -151,17 +154,17 @@ void p3_branch_ready(struct perron_overlay *o, const struct perron_event *event,
 	if (!b || b->party.incarnation != event->party.incarnation)
 		return; /* closed since */
 	b->ready = true;
-	branch_answer(o, p, b, PERRON_VERDICT_OK, 0, event->sequence, out);
+	branch_answer(o, p, b, PERRON_VERDICT_OK, 0, 0, event->sequence, out);
 }
 
 /* Refuses the branches that were never served: all that wait for what cannot be had. */
 static void branches_refuse(struct perron_overlay *o, struct p3_path *p, uint8_t verdict,
-			    uint32_t refuser, struct perron_effects *out)
+			    uint32_t refuser, uint8_t replicas, struct perron_effects *out)
 {
 	for (uint32_t i = p->branch_count; i-- > 0;) {
 		if (p->branches[i].ready)
 			continue;
-		branch_answer(o, p, &p->branches[i], verdict, refuser, 0, out);
+		branch_answer(o, p, &p->branches[i], verdict, refuser, replicas, 0, out);
 		bool last = p->branch_count == 1;
 		branch_close(o, p, &p->branches[i], false, out);
 		if (last)
@@ -212,7 +215,7 @@ static void path_renew(struct perron_overlay *o, uint64_t now_ns, struct p3_path
 		p->renew_at_ns = now_ns + p3_request_ns(o);
 		p3_changed(o);
 	}
-	struct perron_command *command = path_command(o, p, PERRON_COMMAND_UPSTREAM, out);
+	struct perron_command *command = path_command(o, p, PERRON_COMMAND_UPSTREAM, 0, out);
 	if (command)
 		command->party.id = way;
 }
@@ -243,6 +246,8 @@ static void setup_terms(const struct p3_path *p, struct perron_path_setup *setup
 	for (uint32_t i = 0; i < p->branch_count; i++)
 		if (p->branches[i].hops > setup->hops)
 			setup->hops = p->branches[i].hops;
+	for (uint32_t i = 0; i < p->branch_count; i++)
+		setup->qos = perron_qos_stronger(&setup->qos, &p->branches[i].qos);
 	if (tightest) {
 		setup->latency_us = tightest->latency_us;
 		setup->spent_us = tightest->spent_us;
@@ -290,6 +295,7 @@ struct branch_request {
 	uint8_t class;
 	uint8_t hops;
 	uint64_t resume;
+	struct perron_qos qos;
 };
 
 static struct p3_path *path_make(struct perron_overlay *o, const struct perron_directory_entry *e,
@@ -350,6 +356,11 @@ static uint8_t branch_request(struct perron_overlay *o, uint64_t now_ns,
 			path_free(o, p, out);
 		return PERRON_VERDICT_LATENCY;
 	}
+	if (!branch_is_served(p, &request->party) && request->qos.replicas >= p3_cell_size(o)) {
+		if (is_new)
+			path_free(o, p, out);
+		return PERRON_VERDICT_REPLICAS;
+	}
 	struct p3_branch *b = branch_make(o, p, &request->party);
 	if (!b)
 		return PERRON_VERDICT_FULL;
@@ -358,16 +369,25 @@ static uint8_t branch_request(struct perron_overlay *o, uint64_t now_ns,
 	b->latency_us = request->latency_us;
 	b->spent_us = request->spent_us;
 	b->hops = request->hops;
+	b->qos = request->qos;
 	b->expires_ns = now_ns + branch_keep_ns(o);
-	struct perron_command *command = path_command(o, p, PERRON_COMMAND_BRANCH_OPEN, out);
+	struct perron_command *command =
+		path_command(o, p, PERRON_COMMAND_BRANCH_OPEN, sizeof(b->qos), out);
 	if (command) {
 		command->party = b->party;
 		command->sequence = request->resume;
 		command->value = request->latency_us;
+		memcpy(command->payload, &b->qos, sizeof(b->qos));
 	}
 	if (is_new || !p->ready || p->renew_at_ns <= now_ns)
 		path_renew(o, now_ns, p, out);
 	return PERRON_VERDICT_OK;
+}
+
+/* With a verdict that there are too few siblings: how many there are. */
+static uint8_t replicas_possible(const struct perron_overlay *o, uint8_t verdict)
+{
+	return verdict == PERRON_VERDICT_REPLICAS ? (uint8_t)(p3_cell_size(o) - 1) : 0;
 }
 
 static void subscribe_refuse(struct perron_overlay *o, const struct perron_event *event,
@@ -379,6 +399,7 @@ static void subscribe_refuse(struct perron_overlay *o, const struct perron_event
 		.verdict = verdict,
 		.class = m->class,
 		.stream = perron_stream_id(m->name),
+		.replicas = replicas_possible(o, verdict),
 	};
 
 	if (redirect)
@@ -427,6 +448,7 @@ void p3_subscribe(struct perron_overlay *o, uint64_t now_ns, const struct perron
 		.class = m.class,
 		.hops = 1,
 		.resume = m.resume,
+		.qos = m.qos,
 	};
 	uint8_t verdict = branch_request(o, now_ns, &request, e, out);
 	if (verdict != PERRON_VERDICT_OK)
@@ -455,6 +477,7 @@ static void setup_refuse(struct perron_overlay *o, const struct perron_event *ev
 		.stream = m->stream,
 		.verdict = verdict,
 		.refuser = o->cfg.peer,
+		.replicas = replicas_possible(o, verdict),
 	};
 	uint8_t payload[PERRON_PAYLOAD_SIZE_MAX];
 
@@ -489,6 +512,7 @@ void p3_path_setup(struct perron_overlay *o, uint64_t now_ns, const struct perro
 		.class = m.class,
 		.hops = (uint8_t)(m.hops + 1),
 		.resume = m.resume,
+		.qos = m.qos,
 	};
 	uint8_t verdict = branch_request(o, now_ns, &request, e, out);
 	if (verdict != PERRON_VERDICT_OK)
@@ -502,12 +526,12 @@ static void path_refused(struct perron_overlay *o, uint64_t now_ns, struct p3_pa
 	struct p3_branch *tightest = branch_tightest(p);
 
 	if (m->verdict != PERRON_VERDICT_LATENCY) {
-		branches_refuse(o, p, m->verdict, m->refuser, out);
+		branches_refuse(o, p, m->verdict, m->refuser, m->replicas, out);
 		return;
 	}
 	if (!tightest)
 		return; /* refused meanwhile */
-	branch_answer(o, p, tightest, m->verdict, m->refuser, 0, out);
+	branch_answer(o, p, tightest, m->verdict, m->refuser, 0, 0, out);
 	branch_close(o, p, tightest, false, out);
 	if (p->branch_count)
 		p->renew_at_ns = now_ns;
@@ -542,7 +566,7 @@ void p3_path_reply(struct perron_overlay *o, uint64_t now_ns, const struct perro
 	p->ready = true;
 	p->below_us = sum_us(m.latency_us, event->round_trip_ns / 2000);
 	p->below_hops = (uint8_t)(m.hops + 1);
-	struct perron_command *command = path_command(o, p, PERRON_COMMAND_START, out);
+	struct perron_command *command = path_command(o, p, PERRON_COMMAND_START, 0, out);
 	if (command)
 		command->sequence = m.start;
 	teardown_send(o, p, p->old_upstream, out);

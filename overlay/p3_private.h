@@ -30,6 +30,7 @@ struct p3_branch {
 	uint32_t latency_us;       /* bound; 0: none */
 	uint32_t spent_us;         /* estimate from the client to here */
 	uint8_t hops;              /* from the client to here */
+	struct perron_qos qos;
 	bool ready;                /* was answered */
 	uint64_t expires_ns;
 };
@@ -214,6 +215,9 @@ void p3_discover(struct perron_overlay *o, uint64_t now_ns, const struct perron_
 		 struct perron_effects *out);
 void p3_discover_reply(struct perron_overlay *o, uint64_t now_ns,
 		       const struct perron_event *event, struct perron_effects *out);
+/* A sibling is gone at whose sensor frames were taken in that are held here. */
+void p3_orphaned(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
+		 struct perron_effects *out);
 /* Starts a search for a client's sensor. */
 void p3_search(struct perron_overlay *o, uint64_t now_ns, const struct perron_party *client,
 	       const struct perron_subscribe *subscribe, struct perron_effects *out);

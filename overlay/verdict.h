@@ -14,7 +14,8 @@
 	X(NOT_JOINED, "not-joined")           /* that station is not in the overlay */            \
 	X(DUPLICATE, "duplicate-peer")        /* another station has this peer id */              \
 	X(CONFLICT, "conflict")               /* position taken by another */                     \
-	X(MALFORMED, "malformed")
+	X(MALFORMED, "malformed")                                                                  \
+	X(REPLICAS, "too-few-siblings")       /* fewer than the replicas that are asked for */
 
 enum perron_verdict {
 #define X(name, text) PERRON_VERDICT_##name,

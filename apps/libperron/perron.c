@@ -283,10 +283,9 @@ static bool entry_exists(const struct perron *p, const char *sensor, enum perron
 	return false;
 }
 
-int perron_subscribe(struct perron *p, const char *sensor, enum perron_traffic traffic,
-		     uint32_t latency_max_us)
+static int subscribe(struct perron *p, const char *sensor, enum perron_traffic traffic,
+		     uint32_t latency_max_us, const struct perron_qos *qos)
 {
-	p->error[0] = 0;
 	if (!perron_sensor_name_is_valid(sensor))
 		return fail(p, -EINVAL,
 			    "sensor \"%.40s\": no name; use 1 to %d of A-Z a-z 0-9 . _ / -",
@@ -304,7 +303,7 @@ int perron_subscribe(struct perron *p, const char *sensor, enum perron_traffic t
 					"options.subscription_count_max", sensor,
 			    p->options.subscription_count_max);
 	e->machine = perron_client_subscribe(p->client, e->asked_ns, sensor,
-					     (enum perron_class)traffic, latency_max_us,
+					     (enum perron_class)traffic, latency_max_us, qos,
 					     &p->effects);
 	if (e->machine < 0) {
 		e->used = false;
@@ -315,6 +314,32 @@ int perron_subscribe(struct perron *p, const char *sensor, enum perron_traffic t
 	p->starting_count++;
 	perron_session_apply(p);
 	return (int)(e - p->entries);
+}
+
+int perron_subscribe(struct perron *p, const char *sensor, enum perron_traffic traffic,
+		     uint32_t latency_max_us)
+{
+	p->error[0] = 0;
+	return subscribe(p, sensor, traffic, latency_max_us, NULL);
+}
+
+int perron_subscribe_replicated(struct perron *p, const char *sensor, enum perron_traffic traffic,
+				uint32_t latency_max_us, enum perron_replicate replicate,
+				uint32_t replicas, uint32_t period_us)
+{
+	const struct perron_qos qos = {
+		.replication = (uint8_t)replicate,
+		.replicas = (uint8_t)replicas,
+		.period_us = period_us,
+	};
+
+	p->error[0] = 0;
+	if ((uint32_t)replicate >= PERRON_REPLICATION_COUNT || replicas > UINT8_MAX ||
+	    !perron_qos_is_valid(&qos))
+		return fail(p, -EINVAL, "sensor \"%.40s\": no such replication; passive wants a "
+					"period of 1 ms to 1 min, none and active none",
+			    sensor);
+	return subscribe(p, sensor, traffic, latency_max_us, &qos);
 }
 
 int perron_unsubscribe(struct perron *p, int subscription)

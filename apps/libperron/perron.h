@@ -160,6 +160,22 @@ struct perron *perron_open(const char *portals, const struct perron_options *opt
 int perron_subscribe(struct perron *p, const char *sensor, enum perron_traffic traffic,
 		     uint32_t latency_max_us);
 
+/* What siblings of the stations on a stream's way do for it. */
+enum perron_replicate {
+	PERRON_REPLICATE_NOT,
+	PERRON_REPLICATE_PASSIVELY, /* once a period they get what no client has acknowledged */
+	PERRON_REPLICATE_ACTIVELY,  /* they get each frame as it comes */
+};
+
+/*
+ * The same, replicated: in each cell on the way `replicas` siblings (0: all) hold what is under way.
+ * `period_us`: passively, 1000 to 60000000; else 0. A stream that several clients ask for gets the
+ * most that any of them wants. -EINVAL: also for these.
+ */
+int perron_subscribe_replicated(struct perron *p, const char *sensor, enum perron_traffic traffic,
+				uint32_t latency_max_us, enum perron_replicate replicate,
+				uint32_t replicas, uint32_t period_us);
+
 /* Ends a subscription, also a refused one. -ENOENT: there is none of that number. */
 int perron_unsubscribe(struct perron *p, int subscription);
 
@@ -170,6 +186,7 @@ int perron_unsubscribe(struct perron *p, int subscription);
  *   -ENOENT       no sensor of that name in the overlay
  *   -ETIME        the latency bound cannot be kept
  *   -ENOSPC       a table on the way is full
+ *   -E2BIG        a cell on the way has fewer siblings than replicas were asked for
  *   -ENOTCONN     stations answer, but did not join the overlay in options.patience_ms
  *   -ETIMEDOUT    stations answer, but could not set the path up in that time
  *   -EHOSTUNREACH no station of the list answered in that time

@@ -318,6 +318,11 @@ static int refusal_tell(struct perron *p, const struct perron_entry *e, uint8_t 
 			 e->last.latency_us);
 		line(p, e, what, "ask for a larger one");
 		return -ETIME;
+	case PERRON_VERDICT_REPLICAS:
+		snprintf(what, sizeof(what), "%u replicas cannot be had, a cell on the way has %u "
+					     "siblings", e->last.qos.replicas, e->last.replicas);
+		line(p, e, what, "ask for fewer, or for 0: as many as there are");
+		return -E2BIG;
 	case PERRON_VERDICT_FULL:
 		line(p, e, "a table on the way is full", "end other subscriptions and try again");
 		return -ENOSPC;

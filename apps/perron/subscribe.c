@@ -22,6 +22,9 @@ struct wish {
 	const char *portal;
 	int64_t traffic; /* enum perron_traffic */
 	int64_t latency_max_ns;
+	int64_t replication; /* enum perron_replicate */
+	int64_t replicas;    /* 0: all siblings */
+	int64_t period_ns;   /* passive */
 	int64_t overlay;
 	int64_t count;	 /* 0: no end */
 	int64_t seconds; /* 0: no end */
@@ -29,12 +32,28 @@ struct wish {
 	bool json;
 };
 
-enum key { KEY_CLASS, KEY_LATENCY, KEY_OVERLAY, KEY_COUNT, KEY_SECONDS, KEY_OUTPUT, KEY_COUNT_MAX };
+enum key {
+	KEY_CLASS,
+	KEY_LATENCY,
+	KEY_REPLICATION,
+	KEY_REPLICAS,
+	KEY_PERIOD,
+	KEY_OVERLAY,
+	KEY_COUNT,
+	KEY_SECONDS,
+	KEY_OUTPUT,
+	KEY_COUNT_MAX
+};
+
+#define PERIOD_NS_DEFAULT 100000000
 
 /* How each option's text is read; the index is enum key. */
 static const struct perron_option kinds[] = {
     [KEY_CLASS] = {"class", PERRON_OPTION_CHOICE, "normal", "", "alarm|critical|normal"},
     [KEY_LATENCY] = {"latency-max", PERRON_OPTION_DURATION, "0ns", "", NULL, 1000, 4294967295000},
+    [KEY_REPLICATION] = {"replication", PERRON_OPTION_CHOICE, "none", "", "none|passive|active"},
+    [KEY_REPLICAS] = {"replicas", PERRON_OPTION_INTEGER, "0", "", NULL, 0, 15},
+    [KEY_PERIOD] = {"period", PERRON_OPTION_DURATION, "100ms", "", NULL, 1000000, 60000000000},
     [KEY_OVERLAY] = {"overlay", PERRON_OPTION_INTEGER, "1", "", NULL, 1, UINT32_MAX},
     [KEY_COUNT] = {"count", PERRON_OPTION_INTEGER, "0", "", NULL, 1, INT64_MAX},
     [KEY_SECONDS] = {"seconds", PERRON_OPTION_INTEGER, "0", "", NULL, 1, 1000000000},
@@ -57,6 +76,10 @@ static void print_help(void)
 	       "                     without this, what PERRON_PORTAL holds\n"
 	       "  --class CLASS      alarm, critical or normal (default)\n"
 	       "  --latency-max D    latency bound, such as 20ms; none by default\n"
+	       "  --replication P    none (default), passive or active: what siblings of the\n"
+	       "                     stations on the way hold until it is acknowledged\n"
+	       "  --replicas N       so many siblings in each cell; 0 (default): all\n"
+	       "  --period D         passive: between two copies, 100ms by default\n"
 	       "  --overlay ID       1 by default\n"
 	       "  --count N          ends after N messages\n"
 	       "  --seconds N        ends after N seconds\n"
@@ -80,6 +103,9 @@ static int parse_wish(const struct cli *cli, struct wish *wish, bool *help)
 	static const struct option options[] = {
 	    {"class", required_argument, NULL, KEY_CLASS},
 	    {"latency-max", required_argument, NULL, KEY_LATENCY},
+	    {"replication", required_argument, NULL, KEY_REPLICATION},
+	    {"replicas", required_argument, NULL, KEY_REPLICAS},
+	    {"period", required_argument, NULL, KEY_PERIOD},
 	    {"overlay", required_argument, NULL, KEY_OVERLAY},
 	    {"count", required_argument, NULL, KEY_COUNT},
 	    {"seconds", required_argument, NULL, KEY_SECONDS},
@@ -89,9 +115,13 @@ static int parse_wish(const struct cli *cli, struct wish *wish, bool *help)
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
 	};
-	int64_t *const fields[KEY_COUNT_MAX] = {&wish->traffic, &wish->latency_max_ns,
-						&wish->overlay, &wish->count,
-						&wish->seconds, &wish->output};
+	int64_t *const fields[KEY_COUNT_MAX] = {
+	    [KEY_CLASS] = &wish->traffic,	    [KEY_LATENCY] = &wish->latency_max_ns,
+	    [KEY_REPLICATION] = &wish->replication, [KEY_REPLICAS] = &wish->replicas,
+	    [KEY_PERIOD] = &wish->period_ns,	    [KEY_OVERLAY] = &wish->overlay,
+	    [KEY_COUNT] = &wish->count,		    [KEY_SECONDS] = &wish->seconds,
+	    [KEY_OUTPUT] = &wish->output,
+	};
 	int option, rc = CLI_OK;
 
 	while (!rc && (option = getopt_long(cli->argument_count, cli->arguments, "jh", options,
@@ -228,10 +258,13 @@ static int run(const struct wish *wish)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGPIPE, &action, NULL);
+	bool passive = wish->replication == PERRON_REPLICATE_PASSIVELY;
 	/* Anything above 0 is a bound; round up, lest 1.5us become less than was asked. */
-	int subscription =
-	    perron_subscribe(client, wish->sensor, (enum perron_traffic)wish->traffic,
-			     (uint32_t)((wish->latency_max_ns + 999) / 1000));
+	int subscription = perron_subscribe_replicated(
+	    client, wish->sensor, (enum perron_traffic)wish->traffic,
+	    (uint32_t)((wish->latency_max_ns + 999) / 1000),
+	    (enum perron_replicate)wish->replication, (uint32_t)wish->replicas,
+	    passive ? (uint32_t)(wish->period_ns / 1000) : 0);
 	int code = CLI_FAILED;
 	if (subscription < 0)
 		fprintf(stderr, "perron: %s\n", perron_error(client));
@@ -245,7 +278,8 @@ static int run(const struct wish *wish)
 
 int cli_subscribe(const struct cli *cli)
 {
-	struct wish wish = {.overlay = 1, .traffic = PERRON_TRAFFIC_NORMAL};
+	struct wish wish = {
+	    .overlay = 1, .traffic = PERRON_TRAFFIC_NORMAL, .period_ns = PERIOD_NS_DEFAULT};
 	bool help = false;
 	int rc = parse_wish(cli, &wish, &help);
 

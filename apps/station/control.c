@@ -146,6 +146,11 @@ static void event_tell(struct perron_station *s, uint32_t peer_index,
 	case PERRON_EVENT_VIEW:
 		station_group_view(s, peer_index, event);
 		break;
+	case PERRON_EVENT_ORPHANED:
+		station_publish(s, "orphaned", party_body(peer, event));
+		station_say(s, "peer %u: holds frames of stream %08x for peer %u, which is gone",
+			    peer->id, event->stream, event->party.id);
+		break;
 	case PERRON_EVENT_NONE:
 	case PERRON_EVENT_CONTROL:
 	case PERRON_EVENT_BRANCH_READY:

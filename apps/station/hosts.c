@@ -139,7 +139,8 @@ static int client_command(void *self, uint64_t now_ns, const void *record, uint3
 	PERRON_ASSERT(size == sizeof(*command));
 	int ret =
 	    perron_client_subscribe(c->client, now_ns, command->sensor,
-				    (enum perron_class)command->class, command->latency_us, out);
+				    (enum perron_class)command->class, command->latency_us,
+				    NULL, out);
 	return ret < 0 ? ret : 0;
 }
 

@@ -35,6 +35,7 @@ struct perron_party {
 	X(MULTICAST, "multicast")       /* stream: group, class: service, payload */              \
 	X(GROUP_JOIN, "group-join")     /* stream: light-weight group */                          \
 	X(GROUP_LEAVE, "group-leave")   /* stream: light-weight group */                          \
+	X(ADOPT, "adopt")               /* stream: what is held of party's goes on from here */   \
 	X(PORT_DOWN, "port-down")       /* party.id (0: all): its port went down at `sequence` */ \
 	                                /* (station time); value: 1, no other port leads there */
 
@@ -66,7 +67,8 @@ struct perron_command {
 	X(RESUME, "resume")             /* path: its upstream is to serve from `sequence` on */   \
 	X(ABANDONED, "abandoned")       /* stream, sequence: tries used up */                     \
 	X(CLIENT_LAG, "client-lag")     /* path, party: frames below `sequence` given up */       \
-	X(VIEW, "view")                 /* payload: struct perron_group_view (ft/group.h) */
+	X(VIEW, "view")                 /* payload: struct perron_group_view (ft/group.h) */      \
+	X(ORPHANED, "orphaned")         /* path: frames of party, its origin, who is gone, held */
 
 enum perron_event_kind {
 	PERRON_EVENT_NONE,

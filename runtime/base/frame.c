@@ -213,10 +213,10 @@ void perron_frame_readdress(uint8_t *data, const struct perron_hop *hop)
 
 	PERRON_ASSERT(data && hop);
 	PERRON_ASSERT(data[PERRON_WIRE(version)] == PERRON_FRAME_VERSION);
-	PERRON_ASSERT(hop->class < PERRON_CLASS_COUNT && !(hop->flags & ~PERRON_FLAG_RETRY));
+	PERRON_ASSERT(hop->class < PERRON_CLASS_COUNT && !(hop->flags & ~PERRON_HOP_FLAGS));
 	memcpy(words, data, sizeof(words));
-	words[0] = (words[0] & ~(UINT64_C(0xff) << 16)) | (uint64_t)hop->class << 16 |
-		   (uint64_t)hop->flags << 24;
+	uint64_t kept = ~(UINT64_C(0xff) << 16 | (uint64_t)PERRON_FLAG_REPLICA << 24);
+	words[0] = (words[0] & kept) | (uint64_t)hop->class << 16 | (uint64_t)hop->flags << 24;
 	words[1] = pair(hop->source, hop->source_incarnation);
 	words[2] = pair(hop->destination, hop->destination_incarnation);
 	words[6] = (uint32_t)words[6] | (uint64_t)__builtin_bswap32(hop->link_sequence) << 32;

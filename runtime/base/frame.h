@@ -89,7 +89,15 @@ enum perron_frame_type {
  * BEAT: answer at once (ft/detector.h, pull).
  */
 #define PERRON_FLAG_RETRY 0x02u
-#define PERRON_FLAGS_KNOWN (PERRON_FLAG_TRACE | PERRON_FLAG_RETRY)
+/*
+ * Between siblings of a cell (ft/relay_replica.c). DATA: a copy, to be held. GAP: copies below may
+ * go; with RETRY, from the stream's origin. ACK: what is held.
+ */
+#define PERRON_FLAG_REPLICA 0x04u
+#define PERRON_FLAGS_KNOWN  (PERRON_FLAG_TRACE | PERRON_FLAG_RETRY | PERRON_FLAG_REPLICA)
+
+/* What a hop may set. */
+#define PERRON_HOP_FLAGS (PERRON_FLAG_RETRY | PERRON_FLAG_REPLICA)
 
 /* A header in host order. */
 struct perron_header {
@@ -121,7 +129,7 @@ struct perron_hop {
 	uint32_t link_sequence;
 	uint32_t link_ack;
 	uint8_t class; /* of the access point to be used */
-	uint8_t flags; /* PERRON_FLAG_RETRY or 0; the frame's other flags stay */
+	uint8_t flags; /* of PERRON_HOP_FLAGS; the frame's others stay, RETRY as well */
 };
 
 /* Where a peer or client is reached: IPv4 in host order, and its lowest UDP port. */
@@ -177,6 +185,7 @@ struct perron_frame {
 	X(NO_SUBSCRIBER, "no-subscriber")         /* a sensor's message that nobody asked for */  \
 	X(ORIGIN_FULL, "origin-full")             /* would block: too much unacknowledged */      \
 	X(ABANDONED, "abandoned")                 /* origin's tries used up */                    \
+	X(REPLICA_FULL, "replica-full")           /* a replica buffer, or room for one more */    \
 	X(CLIENT_LAG, "client-lag")               /* a slow client's frames, given up */          \
 	X(OTHER_CELL, "other-cell")               /* group: for another cell, or from none of it */\
 	X(OLD_VIEW, "old-view")                   /* group: of a view or change that is over */   \

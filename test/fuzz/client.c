@@ -93,7 +93,7 @@ static void host_init(struct host *h)
 	cfg.portal[1] = (struct perron_portal){2, {0x0a000002, 7400}};
 	PERRON_ASSERT(perron_client_size(&cfg) <= sizeof(h->memory));
 	PERRON_ASSERT(perron_client_init(h->client, &cfg, 0) == 0);
-	PERRON_ASSERT(perron_client_subscribe(h->client, 0, SENSOR, PERRON_CLASS_ALARM, 0,
+	PERRON_ASSERT(perron_client_subscribe(h->client, 0, SENSOR, PERRON_CLASS_ALARM, 0, NULL,
 					      &h->effects) == 0);
 	effects_apply(h);
 }
@@ -184,7 +184,7 @@ static void record_do(struct host *h, uint8_t control, const uint8_t *from)
 		perron_client_unsubscribe(h->client, h->now_ns, from[0] & 1, &h->effects);
 		break;
 	case 2:
-		(void)!perron_client_subscribe(h->client, h->now_ns, SENSOR, from[0] % 4, 0,
+		(void)!perron_client_subscribe(h->client, h->now_ns, SENSOR, from[0] % 4, 0, NULL,
 					       &h->effects);
 		break;
 	default:

@@ -541,6 +541,9 @@ static void host_init(struct host *h, uint8_t choice)
 	cfg.origin_count_max = 1;
 	cfg.origin_window = 64;
 	cfg.client_lag_max = 8;
+	cfg.replica_count_max = 4;
+	cfg.replica_window = 64;
+	cfg.replica_frame_max = 32;
 	cfg.group.window = 8;
 	cfg.group.pending_count = 4;
 	cfg.group.light_count_max = 3;

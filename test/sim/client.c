@@ -114,12 +114,14 @@ static void client_subscribe(struct world *w, uint32_t index, uint32_t sensor, u
 	uint32_t node = w->plan.peer_count + index;
 	const char *name = sensor == NO_SENSOR ? "no/such-sensor" : w->sensors[sensor].name;
 	uint32_t latency_us = latency_draw(w);
+	struct perron_qos qos = sensor == NO_SENSOR ? (struct perron_qos){0}
+						    : w->sensors[sensor].qos;
 
 	if (is_subscribed(c, sensor, class))
 		return;
 	sim_step_begin(&w->sim, node);
 	int answer = perron_client_subscribe(c->client, sim_local_ns(&w->sim, node), name, class,
-					     latency_us, &w->sim.effects);
+					     latency_us, &qos, &w->sim.effects);
 	if (answer < 0 || answer >= (int)WORLD_SUBSCRIPTION_MAX) {
 		sim_violation(&w->sim, "subscribe: client %u sensor %s: %d", index + 1, name,
 			      answer);
@@ -132,7 +134,7 @@ static void client_subscribe(struct world *w, uint32_t index, uint32_t sensor, u
 			.sensor = sensor,
 			.class = class,
 			.since_ns = w->sim.now_ns,
-			.bounded = latency_us && latency_us < 60000000,
+			.bounded = (latency_us && latency_us < 60000000) || qos.replicas,
 		};
 		sim_trace(&w->sim, "client %u subscribes %s class %u as %d", index + 1, name, class,
 			  answer);

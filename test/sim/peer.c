@@ -205,7 +205,8 @@ void peer_start(struct world *w, uint32_t node)
 		return;
 	}
 	n->alive = true;
-	n->planes[SIM_FAST].hold_count_max = relay.origin_count_max * relay.origin_window;
+	n->planes[SIM_FAST].hold_count_max = relay.origin_count_max * relay.origin_window +
+					  relay.replica_frame_max;
 	sim_plane_start(&w->sim, node, SIM_FAST, &sim_relay_ops, peer->relay);
 	sim_plane_start(&w->sim, node, SIM_SLOW, &overlay_machine_ops, peer->overlay);
 	sim_trace(&w->sim, "start peer %u:%u", n->id, peer->incarnation);

@@ -171,6 +171,9 @@ static void bounds_draw(struct world *w)
 	p->relay.origin_count_max = small ? 2 : 12;
 	p->relay.origin_window = small ? 64 : 512;
 	p->relay.client_lag_max = small ? 48 : 256;
+	p->relay.replica_count_max = small ? 4 : 32;
+	p->relay.replica_window = small ? 64 : 512;
+	p->relay.replica_frame_max = small ? 48 : 4096;
 	p->overlay.level_count = p->level_count;
 	p->overlay.span = p->span;
 	p->overlay.cell_size = p->cell_size;

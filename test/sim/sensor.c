@@ -6,8 +6,26 @@
 
 #define SIZE_SMALL_MAX 400u
 
+/* Of each sensor the same for all its clients; some ask for what small cells cannot give. */
+static struct perron_qos qos_draw(struct perron_random *random)
+{
+	uint64_t kind = perron_random_below(random, 100);
+	uint64_t period_ms = perron_random_between(random, 5, 300);
+	struct perron_qos qos = {.replicas = (uint8_t)(perron_random_chance(random, 150000))};
+
+	if (kind < 40)
+		return (struct perron_qos){0};
+	qos.replication = kind < 75 ? PERRON_REPLICATION_ACTIVE : PERRON_REPLICATION_PASSIVE;
+	if (qos.replication == PERRON_REPLICATION_PASSIVE)
+		qos.period_us = (uint32_t)period_ms * 1000;
+	return qos;
+}
+
 void sensors_make(struct world *w)
 {
+	struct perron_random qos;
+
+	perron_random_seed(&qos, w->options.seed ^ 0x716f73);
 	w->sensors = calloc(w->plan.sensor_count, sizeof(*w->sensors));
 	PERRON_ASSERT(w->sensors);
 	for (uint32_t i = 0; i < w->plan.sensor_count; i++) {
@@ -15,6 +33,7 @@ void sensors_make(struct world *w)
 		(void)snprintf(s->name, sizeof(s->name), "line-%u/sensor.%u", i % 3, i);
 		s->stream = perron_stream_id(s->name);
 		s->peer = (uint32_t)perron_random_below(&w->random, w->plan.peer_count);
+		s->qos = qos_draw(&qos);
 		s->traced = perron_random_chance(&w->random, 200000);
 		s->period_ns = perron_random_between(&w->random, 10, 400) * SIM_MS;
 		s->size_max = perron_random_chance(&w->random, 250000)

@@ -152,6 +152,28 @@ void stream_check_client(struct world *w, uint32_t node)
 	}
 }
 
+/* Whose clients asked for no replication is held by nobody. */
+static bool may_be_held(const struct world *w, uint32_t stream)
+{
+	for (uint32_t i = 0; i < w->plan.sensor_count; i++)
+		if (w->sensors[i].stream == stream)
+			return w->sensors[i].qos.replication != PERRON_REPLICATION_NONE;
+	return false;
+}
+
+void stream_check_peer(struct world *w, uint32_t node)
+{
+	struct perron_replica_info held[64];
+	uint32_t count = perron_relay_replicas_read(w->peers[node].relay, held, 64);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (held[i].count && !may_be_held(w, held[i].stream))
+			sim_violation(&w->sim,
+				      "unasked: peer %u holds %u frames of stream %08x for peer %u",
+				      w->sim.nodes[node].id, held[i].count, held[i].stream,
+				      held[i].primary);
+}
+
 uint32_t stream_missing(struct world *w, char *text, uint32_t size)
 {
 	struct perron_subscription_info info;

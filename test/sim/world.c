@@ -26,6 +26,8 @@ static void world_stepped(struct sim *s, uint32_t node, uint32_t plane, enum sim
 		stream_check_client(w, node);
 	else if (plane == SIM_SLOW)
 		tree_note(w, node);
+	else
+		stream_check_peer(w, node);
 	if ((s->steps & CHECK_ALL_MASK) == 0)
 		tree_check_all(w);
 }
@@ -210,11 +212,17 @@ static void relays_print(const struct world *w, FILE *out)
 		sum.forwarded += one.forwarded;
 		sum.retried += one.retried;
 		sum.late += one.late;
+		sum.replicated += one.replicated;
+		sum.served += one.served;
+		sum.adopted += one.adopted;
 		for (uint32_t c = 0; c < PERRON_DROP_COUNT; c++)
 			sum.drop[c] += one.drop[c];
 	}
-	(void)fprintf(out, "relays: forwarded %" PRIu64 ", retried %" PRIu64 ", late %" PRIu64,
-		      sum.forwarded, sum.retried, sum.late);
+	(void)fprintf(out,
+		      "relays: forwarded %" PRIu64 ", retried %" PRIu64 ", late %" PRIu64
+		      ", copies %" PRIu64 ", served %" PRIu64 ", adopted %" PRIu64,
+		      sum.forwarded, sum.retried, sum.late, sum.replicated, sum.served,
+		      sum.adopted);
 	for (uint32_t c = 0; c < PERRON_DROP_COUNT; c++)
 		if (sum.drop[c])
 			(void)fprintf(out, ", %s %" PRIu64, perron_drop_name(c), sum.drop[c]);

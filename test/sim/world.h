@@ -152,6 +152,7 @@ struct world_sensor {
 	bool traced;
 	uint64_t period_ns;
 	uint32_t size_max; /* of a message, bytes */
+	struct perron_qos qos; /* what its clients ask for */
 	uint64_t messages; /* offered */
 	uint64_t answers[PERRON_OFFER_TOO_LARGE + 1];
 	struct world_record *records;
@@ -162,7 +163,7 @@ struct world_sensor {
 /* A subscription as the host saw it. */
 struct world_subscription {
 	bool used;
-	bool bounded; /* by a latency that may be refused */
+	bool bounded; /* by a latency, or a number of replicas, that may be refused */
 	uint32_t sensor; /* index; UINT32_MAX: one that does not exist */
 	uint8_t class;
 	uint64_t start; /* first sequence, as the client says; 0: not known yet */
@@ -265,6 +266,7 @@ uint32_t tree_missing(struct world *w, char *text, uint32_t size);
 /* stream.c */
 void stream_deliver(struct sim *s, uint32_t node, uint32_t slot, uint32_t subscription);
 void stream_check_client(struct world *w, uint32_t node);
+void stream_check_peer(struct world *w, uint32_t node);
 uint32_t stream_missing(struct world *w, char *text, uint32_t size);
 void stream_note_converged(struct world *w);
 void stream_check_delivering(struct world *w);

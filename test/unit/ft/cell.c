@@ -88,17 +88,91 @@ static void fly(struct cell *w, uint32_t id, const struct perron_effect *e)
 	memcpy(f->data, e->data, e->size);
 }
 
+/* --- frames --- */
+
+static uint64_t frame_new(struct cell *w, const uint8_t *data, uint32_t size)
+{
+	for (uint64_t i = 0; i < CELL_FRAME_MAX; i++) {
+		struct cell_frame *f = &w->frames[i];
+		if (f->size)
+			continue;
+		*f = (struct cell_frame){.size = size};
+		memcpy(f->data, data, size);
+		return i;
+	}
+	abort();
+}
+
+/* After the step that it was given in: gone, unless it was held. */
+static void frame_done(struct cell *w, uint64_t handle)
+{
+	if (!w->frames[handle].holds)
+		w->frames[handle].size = 0;
+}
+
+static void hold(struct cell *w, uint32_t id, uint64_t handle, int by)
+{
+	struct cell_frame *f = &w->frames[handle];
+
+	if (!f->size || (by < 0 && !f->holds))
+		abort();
+	f->holds += (uint32_t)by;
+	w->peers[id].held += (uint32_t)by;
+	if (by < 0)
+		frame_done(w, handle);
+}
+
+static void client_see(struct cell *w, const uint8_t *data, uint32_t size)
+{
+	struct perron_header header;
+
+	if (perron_frame_decode(data, size, &header) != PERRON_DROP_NONE ||
+	    (header.flags & PERRON_FLAG_REPLICA))
+		abort();
+	if (header.type == PERRON_TYPE_DATA && w->seen_count < CELL_SEEN_MAX)
+		w->seen[w->seen_count++] = header.sequence;
+}
+
+static void forward(struct cell *w, uint32_t id, const struct perron_effect *e)
+{
+	const struct cell_frame *f = &w->frames[e->handle];
+	uint8_t data[PERRON_FRAME_SIZE_MAX];
+	struct perron_effect copy = *e;
+
+	if (!f->size)
+		abort();
+	memcpy(data, f->data, f->size);
+	perron_frame_readdress(data, &e->hop);
+	copy.data = data;
+	copy.size = f->size;
+	if (e->to.address == ADDRESS(CELL_PEER_MAX + 1))
+		client_see(w, data, f->size);
+	else
+		fly(w, id, &copy);
+}
+
 static void apply(struct cell *w, uint32_t id)
 {
 	for (uint32_t i = 0; i < w->out.count; i++) {
 		const struct perron_effect *e = &w->out.items[i];
 		const struct perron_event *event = (const void *)e->data;
-		if (e->kind == PERRON_EFFECT_SEND)
+		if (e->kind == PERRON_EFFECT_SEND &&
+		    e->to.address == ADDRESS(CELL_PEER_MAX + 1))
+			client_see(w, e->data, e->size);
+		else if (e->kind == PERRON_EFFECT_SEND)
 			fly(w, id, e);
+		else if (e->kind == PERRON_EFFECT_FORWARD)
+			forward(w, id, e);
+		else if (e->kind == PERRON_EFFECT_HOLD)
+			hold(w, id, e->handle, 1);
+		else if (e->kind == PERRON_EFFECT_RELEASE)
+			hold(w, id, e->handle, -1);
 		else if (e->kind == PERRON_EFFECT_INDICATE)
 			indicate(w, id, e);
 		else if (e->kind == PERRON_EFFECT_EVENT && event->kind == PERRON_EVENT_LINK_DOWN)
 			w->peers[id].open_at_ns[event->party.id] = w->now_ns + REOPEN_NS;
+		else if (e->kind == PERRON_EFFECT_EVENT && event->kind == PERRON_EVENT_ORPHANED)
+			w->peers[id].orphaned++;
 	}
 	perron_relay_check(w->peers[id].relay);
 }
@@ -149,7 +223,12 @@ void cell_start(struct cell *w, uint32_t id)
 	cfg.endpoint = (struct perron_endpoint){ADDRESS(id), PORT};
 	cfg.path_count_max = 4;
 	cfg.stream_count_max = 1;
-	cfg.origin_count_max = 1;
+	cfg.origin_count_max = 2;
+	cfg.origin_window = 64;
+	cfg.client_lag_max = 48;
+	cfg.replica_count_max = 4;
+	cfg.replica_window = 64;
+	cfg.replica_frame_max = 24;
 	cfg.detector = (struct perron_detector_config){
 	    .kind = PERRON_DETECTOR_PUSH,
 	    .interval_ns = 5 * CELL_MS,
@@ -210,17 +289,20 @@ void cell_light(struct cell *w, uint32_t id, uint32_t group, bool joins)
 
 static void land(struct cell *w, struct cell_flight *f)
 {
+	if (f->to > w->count || !w->peers[f->to].alive ||
+	    (w->peers[f->to].deaf && f->data[1] == PERRON_TYPE_DATA))
+		return;
+	uint64_t handle = frame_new(w, f->data, f->size);
 	struct perron_frame frame = {
-	    .data = f->data,
+	    .data = w->frames[handle].data,
 	    .length = f->size,
 	    .class = f->class,
 	    .from = {ADDRESS(f->from), PORT},
+	    .handle = handle,
 	};
-
-	if (f->to > w->count || !w->peers[f->to].alive)
-		return;
 	perron_relay_input(w->peers[f->to].relay, w->now_ns, &frame, 1, effects_new(w));
 	apply(w, f->to);
+	frame_done(w, handle);
 }
 
 static void peer_tick(struct cell *w, uint32_t id)
@@ -291,4 +373,99 @@ struct perron_group_info cell_info(struct cell *w, uint32_t id)
 
 	perron_group_info(perron_relay_group(w->peers[id].relay), &info);
 	return info;
+}
+
+/* --- a stream --- */
+
+static const struct perron_party client = {CELL_CLIENT, 1, {ADDRESS(CELL_PEER_MAX + 1), PORT}};
+
+static int order(struct cell *w, uint32_t id, const struct perron_command *c)
+{
+	int error = perron_relay_command(w->peers[id].relay, w->now_ns, c, effects_new(w));
+
+	apply(w, id);
+	return error;
+}
+
+void cell_attach(struct cell *w, uint32_t id, uint64_t first)
+{
+	const struct perron_command c = {
+	    .kind = PERRON_COMMAND_STREAM_OPEN, .stream = CELL_STREAM, .sequence = first};
+
+	if (order(w, id, &c))
+		abort();
+}
+
+void cell_subscribe(struct cell *w, uint32_t id, const struct perron_qos *qos, uint64_t from)
+{
+	struct perron_command *c = calloc(1, sizeof(*c) + sizeof(*qos));
+
+	c->kind = PERRON_COMMAND_BRANCH_OPEN;
+	c->stream = CELL_STREAM;
+	c->class = CELL_CLASS;
+	c->sequence = from;
+	c->party = client;
+	c->payload_size = sizeof(*qos);
+	memcpy(c->payload, qos, sizeof(*qos));
+	if (order(w, id, c))
+		abort();
+	free(c);
+}
+
+enum perron_offer cell_offer(struct cell *w, uint32_t id, const char *text)
+{
+	uint8_t data[PERRON_FRAME_SIZE_MAX] = {0};
+	uint32_t size = PERRON_HEADER_SIZE + (uint32_t)strlen(text);
+
+	memcpy(data + PERRON_HEADER_SIZE, text, strlen(text));
+	uint64_t handle = frame_new(w, data, size);
+	struct perron_frame frame = {
+	    .data = w->frames[handle].data, .length = size, .handle = handle};
+	enum perron_offer answer =
+	    perron_relay_offer(w->peers[id].relay, w->now_ns, CELL_STREAM, w->now_ns, &frame, 1,
+			       false, effects_new(w));
+	apply(w, id);
+	frame_done(w, handle);
+	return answer;
+}
+
+void cell_acknowledge(struct cell *w, uint32_t id, uint64_t sequence)
+{
+	uint8_t data[PERRON_FRAME_SIZE_MAX] = {0};
+	struct perron_header header = {
+	    .type = PERRON_TYPE_ACK,
+	    .class = CELL_CLASS,
+	    .fragment_count = 1,
+	    .length = PERRON_ACK_SIZE,
+	    .overlay = 1,
+	    .source = CELL_CLIENT,
+	    .source_incarnation = 1,
+	    .destination = id,
+	    .stream = CELL_STREAM,
+	    .sequence = sequence,
+	};
+	struct perron_frame frame = {
+	    .data = data, .length = perron_frame_encode(data, &header), .class = CELL_CLASS};
+
+	perron_relay_input(w->peers[id].relay, w->now_ns, &frame, 1, effects_new(w));
+	apply(w, id);
+}
+
+int cell_adopt(struct cell *w, uint32_t id, uint32_t gone)
+{
+	const struct perron_command c = {
+	    .kind = PERRON_COMMAND_ADOPT,
+	    .stream = CELL_STREAM,
+	    .party = {gone, w->peers[gone].incarnation, {ADDRESS(gone), PORT}},
+	};
+
+	return order(w, id, &c);
+}
+
+struct perron_relay_counters cell_counters(struct cell *w, uint32_t id)
+{
+	struct perron_relay_counters counters;
+
+	perron_relay_counters_read(w->peers[id].relay, &counters);
+	return counters;
 }

@@ -11,6 +11,7 @@
 #define PERRON_TEST_UNIT_FT_CELL_H
 
 #include "ft/relay.h"
+#include "runtime/base/qos.h"
 
 #define CELL_PEER_MAX	6
 #define CELL_STORY_SIZE 4096
@@ -28,6 +29,19 @@ struct cell_flight {
 	uint8_t data[PERRON_FRAME_SIZE_MAX];
 };
 
+/* A frame that a relay was given; its index is the handle. */
+struct cell_frame {
+	uint32_t size; /* 0: free */
+	uint32_t holds;
+	uint8_t data[PERRON_FRAME_SIZE_MAX];
+};
+#define CELL_FRAME_MAX 512
+/* The one stream, and its one client. */
+#define CELL_STREAM 0x51u
+#define CELL_CLASS  PERRON_CLASS_CRITICAL
+#define CELL_CLIENT (PERRON_CLIENT_ID | 1)
+#define CELL_SEEN_MAX 256
+
 struct cell_peer {
 	struct perron_relay *relay;
 	bool alive;
@@ -38,6 +52,9 @@ struct cell_peer {
 	struct perron_group_view view;	 /* the last one, regular or not */
 	struct perron_group_light light; /* the last one */
 	uint32_t statuses;		 /* frames of that kind that it sent */
+	uint32_t held;			 /* frames */
+	uint32_t orphaned;		 /* events */
+	bool deaf;			 /* it takes no copies */
 };
 
 struct cell {
@@ -50,6 +67,9 @@ struct cell {
 	/* Frames of a group of this kind (its first byte) to this peer are lost; 0: none. */
 	uint8_t lost_kind;
 	uint32_t lost_to;
+	struct cell_frame frames[CELL_FRAME_MAX];
+	uint64_t seen[CELL_SEEN_MAX]; /* sequences that the client was sent, in their order */
+	uint32_t seen_count;
 	struct perron_effect items[PERRON_EFFECT_COUNT_MAX];
 	uint8_t arena[PERRON_EFFECT_ARENA_SIZE];
 	struct perron_effects out;
@@ -78,5 +98,16 @@ int cell_send(struct cell *w, uint32_t id, uint32_t group, enum perron_group_ser
 void cell_light(struct cell *w, uint32_t id, uint32_t group, bool joins);
 const char *cell_story(struct cell *w, uint32_t id);
 struct perron_group_info cell_info(struct cell *w, uint32_t id);
+
+/* The sensor is attached to the peer, its sequences begin with `first`. */
+void cell_attach(struct cell *w, uint32_t id, uint64_t first);
+/* The client asks the peer for the stream, from a sequence on (0: the present). */
+void cell_subscribe(struct cell *w, uint32_t id, const struct perron_qos *qos, uint64_t from);
+enum perron_offer cell_offer(struct cell *w, uint32_t id, const char *text);
+/* The client has all up to there. */
+void cell_acknowledge(struct cell *w, uint32_t id, uint64_t sequence);
+/* Its relay takes over what a peer that is gone had taken in. */
+int cell_adopt(struct cell *w, uint32_t id, uint32_t gone);
+struct perron_relay_counters cell_counters(struct cell *w, uint32_t id);
 
 #endif

@@ -247,7 +247,7 @@ static uint64_t drop(struct world *w, enum perron_drop cause)
 static int subscribe(struct world *w)
 {
 	int index = perron_client_subscribe(w->client, w->now_ns, SENSOR, PERRON_CLASS_ALARM,
-					    20000, &w->effects);
+					    20000, NULL, &w->effects);
 
 	effects_apply(w);
 	return index;
@@ -365,13 +365,16 @@ static void test_knows_one_subscription_a_stream_and_class(void **state)
 	assert_int_equal(subscribe(w), 0);
 	assert_int_equal(subscribe(w), -EEXIST);
 	assert_int_equal(perron_client_subscribe(w->client, w->now_ns, SENSOR,
-						 PERRON_CLASS_NORMAL, 0, &w->effects), 1);
+						 PERRON_CLASS_NORMAL, 0, NULL, &w->effects), 1);
 	assert_int_equal(perron_client_subscribe(w->client, w->now_ns, "other",
-						 PERRON_CLASS_NORMAL, 0, &w->effects), -ENOSPC);
+						 PERRON_CLASS_NORMAL, 0, NULL,
+						 &w->effects), -ENOSPC);
 	assert_int_equal(perron_client_subscribe(w->client, w->now_ns, "no good",
-						 PERRON_CLASS_NORMAL, 0, &w->effects), -EINVAL);
+						 PERRON_CLASS_NORMAL, 0, NULL,
+						 &w->effects), -EINVAL);
 	assert_int_equal(perron_client_subscribe(w->client, w->now_ns, "other",
-						 PERRON_CLASS_OVERLAY, 0, &w->effects), -EINVAL);
+						 PERRON_CLASS_OVERLAY, 0, NULL,
+						 &w->effects), -EINVAL);
 	effects_apply(w);
 	perron_client_unsubscribe(w->client, w->now_ns, 0, &w->effects);
 	effects_apply(w);

@@ -428,17 +428,20 @@ PERRON_CONTROL_MESSAGES(X)
 static void test_subscribe_golden(void **state)
 {
 	(void)state;
-	static const uint8_t golden[49] = {
+	static const uint8_t golden[55] = {
 		0x01, 0x02, 0x03, 0x04,                         /* nonce */
 		0x01,                                           /* class */
 		0x00, 0x00, 0x4e, 0x20,                         /* latency bound, us */
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x02, /* resume */
+		0x01, 0x02,                                     /* passive, 2 replicas */
+		0x00, 0x01, 0x86, 0xa0,                         /* period, us */
 		'l',  'i',  'n',  'e',  '1',  '/',  'a',  'x',  'l', 'e',
 	};
 	const struct perron_subscribe m = {.nonce = 0x01020304,
 					   .class = PERRON_CLASS_CRITICAL,
 					   .latency_us = 20000,
 					   .resume = 0x0102,
+					   .qos = {PERRON_REPLICATION_PASSIVE, 2, 100000},
 					   .name = "line1/axle"};
 
 	assert_int_equal(perron_subscribe_write(payload, &m), sizeof(golden));
@@ -495,10 +498,13 @@ static void test_reads_are_strict(void **state)
 	uint32_t size;
 
 	subscribe_refused_with(4, PERRON_CLASS_OVERLAY); /* no class of streams */
-	subscribe_refused_with(17, 0);                   /* empty name */
-	subscribe_refused_with(17, ' ');                 /* no character of names */
-	subscribe_refused_with(20, 'b');                 /* name not padded with zeros */
-	subscribe_refused_with(48, 'b');
+	subscribe_refused_with(17, PERRON_REPLICATION_COUNT);
+	subscribe_refused_with(18, 1);                   /* replicas without replication */
+	subscribe_refused_with(22, 1);                   /* a period without */
+	subscribe_refused_with(23, 0);                   /* empty name */
+	subscribe_refused_with(23, ' ');                 /* no character of names */
+	subscribe_refused_with(26, 'b');                 /* name not padded with zeros */
+	subscribe_refused_with(54, 'b');
 
 	size = perron_advertise_write(payload, &none);
 	payload[0] = 2; /* neither false nor true */

@@ -321,7 +321,8 @@ int world_subscribe(struct world *w, const char *sensor, enum perron_class class
 		    uint32_t latency_us)
 {
 	struct perron_effects out = effects_new();
-	int index = perron_client_subscribe(w->client, w->now_ns, sensor, class, latency_us, &out);
+	int index = perron_client_subscribe(w->client, w->now_ns, sensor, class, latency_us, NULL,
+					    &out);
 
 	effects_end(w, WORLD_CLIENT_ADDRESS - ADDRESS(0), &out);
 	return index;

@@ -37,9 +37,15 @@ struct perron *perron_open(const char *portals, const struct perron_options *opt
 	return calloc(1, sizeof(struct perron));
 }
 
-int perron_subscribe(struct perron *p, const char *sensor, enum perron_traffic traffic,
-		     uint32_t latency_max_us)
+int perron_subscribe_replicated(struct perron *p, const char *sensor, enum perron_traffic traffic,
+				uint32_t latency_max_us, enum perron_replicate replicate,
+				uint32_t replicas, uint32_t period_us)
 {
+	if (replicas > 2 || (period_us != 0) != (replicate == PERRON_REPLICATE_PASSIVELY)) {
+		snprintf(p->error, sizeof(p->error), "replication %d, %u replicas, period %u us",
+			 (int)replicate, replicas, period_us);
+		return -EINVAL;
+	}
 	if (strlen(sensor) >= sizeof(p->sensor)) {
 		snprintf(p->error, sizeof(p->error), "no name of a sensor");
 		return -EINVAL;

@@ -623,6 +623,30 @@ static const struct golden goldens[] = {
 		       "0000000000000000000000000000000000000000000000000000000000000000"
 		       "0000000000000000000000000000000000000000",
 	},
+	{
+		.name = "data, a copy for a sibling",
+		.header = {
+			.type = 2,
+			.class = 2,
+			.flags = 4,
+			.fragment_count = 1,
+			.length = 6,
+			.overlay = 7,
+			.source = 11,
+			.source_incarnation = 3,
+			.destination = 12,
+			.destination_incarnation = 5,
+			.stream = 0xdf3f0d2c,
+			.sequence = UINT64_C(0x300000009),
+			.origin_ns = UINT64_C(0x11f71fb04cb),
+			.deadline_us = 20000,
+			.link_sequence = 17,
+			.link_ack = 16,
+		},
+		.hex = "01020204000000070000000b000000030000000c00000005df3f0d2c00060001"
+		       "00000003000000090000011f71fb04cb00004e2000000011000000103fcc2c06"
+		       "3831a20e00000000244750474741",
+	},
 };
 
 #define GOLDEN_COUNT (sizeof(goldens) / sizeof(goldens[0]))

@@ -205,7 +205,7 @@ static void each_fault_has_its_cause(void **state)
 	}
 	assert_int_equal(decoded_with(0, PERRON_WIRE(class), 3), PERRON_DROP_NONE);
 	assert_int_equal(decoded_with(0, PERRON_WIRE(class), 4), PERRON_DROP_CLASS);
-	assert_int_equal(decoded_with(0, PERRON_WIRE(flags), 4), PERRON_DROP_FLAGS);
+	assert_int_equal(decoded_with(0, PERRON_WIRE(flags), 8), PERRON_DROP_FLAGS);
 	assert_int_equal(decoded_with(0, PERRON_WIRE(reserved) + 3, 1), PERRON_DROP_FLAGS);
 	assert_int_equal(decoded_with(0, PERRON_WIRE(length), 6), PERRON_DROP_LENGTH);
 	assert_int_equal(decoded_with(0, PERRON_WIRE(length), 0), PERRON_DROP_LENGTH);
