@@ -146,6 +146,9 @@ bool perron_relay_detector_read(const struct perron_relay *r, uint64_t now_ns, u
 uint32_t perron_relay_path_count(const struct perron_relay *r);
 uint32_t perron_relay_paths_read(const struct perron_relay *r, struct perron_path_info *out,
 				 uint32_t max);
+/* Whether a frame of that path peer's is held here: the relay's thread alone. */
+bool perron_relay_holds(const struct perron_relay *r, uint32_t stream, uint8_t class,
+			uint32_t primary, uint32_t incarnation, uint64_t sequence);
 uint32_t perron_relay_replicas_read(const struct perron_relay *r, struct perron_replica_info *out,
 				    uint32_t max);
 /*

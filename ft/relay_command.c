@@ -229,8 +229,10 @@ static void path_unadopt(struct perron_relay *r, uint64_t now_ns, struct relay_p
 static void branch_start(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 			 struct perron_branch *b)
 {
-	perron_path_branch_start(&p->path, b);
-	if (!p->origin && b->asked) {
+	uint64_t ignored;
+	bool held = relay_replica_find(r, &p->path, b->asked, &ignored);
+	perron_path_branch_start(&p->path, b, held);
+	if (held) {
 		p->serve_from = b->ack.cumulative + 1;
 		relay_wake_at(r, now_ns);
 	}
@@ -272,9 +274,9 @@ static int branch_open(struct perron_relay *r, uint64_t now_ns,
 		relay_qos_raise(r, p, (const struct perron_qos *)command->payload);
 	if (deadline_us && (!p->deadline_us || deadline_us < p->deadline_us))
 		p->deadline_us = deadline_us;
-	uint64_t held = p->path.started ? 0 : relay_replica_resume(r, p, command->sequence);
-	if (held)
-		perron_path_start(&p->path, held);
+	uint64_t ignored;
+	if (!p->path.started && relay_replica_find(r, &p->path, command->sequence, &ignored))
+		perron_path_start(&p->path, command->sequence);
 	if (p->path.started && !b->started)
 		branch_start(r, now_ns, p, b);
 	if (b->started)

@@ -211,8 +211,9 @@ enum perron_drop relay_replica_floor(struct perron_relay *r, uint64_t now_ns,
 				     struct perron_effects *out);
 void relay_replicas_tick(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out);
 uint64_t relay_replica_deadline_ns(const struct perron_relay *r, const struct relay_replica *b);
-/* The sequence asked for, if it is held here: from there on the path can begin at once; else 0. */
-uint64_t relay_replica_resume(struct perron_relay *r, const struct relay_path *p, uint64_t asked);
+/* A frame of the path's that is held here, for whomever. */
+bool relay_replica_find(const struct perron_relay *r, const struct perron_path *p,
+			uint64_t sequence, uint64_t *handle);
 /* Sends what is held from *from on to the branches that lack it; false: there is more. */
 bool relay_replica_serve(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 			 uint64_t *from, struct perron_effects *out);

@@ -70,8 +70,8 @@ static uint32_t first_of(const struct perron_relay *r, uint32_t stream, uint8_t 
 	return perron_map_find(&r->replica_by_key, key_of(stream, class));
 }
 
-static struct relay_replica *replica_find(struct perron_relay *r, uint32_t stream, uint8_t class,
-					  uint32_t primary, uint32_t incarnation)
+static struct relay_replica *replica_find(const struct perron_relay *r, uint32_t stream,
+					  uint8_t class, uint32_t primary, uint32_t incarnation)
 {
 	uint32_t i = first_of(r, stream, class);
 
@@ -618,15 +618,15 @@ uint64_t relay_replica_deadline_ns(const struct perron_relay *r, const struct re
 
 /* --- the successor --- */
 
-uint64_t relay_replica_resume(struct perron_relay *r, const struct relay_path *p, uint64_t asked)
+bool relay_replica_find(const struct perron_relay *r, const struct perron_path *p,
+			uint64_t sequence, uint64_t *handle)
 {
-	uint32_t i = first_of(r, p->path.stream, p->path.class);
-	uint64_t handle;
+	uint32_t i = sequence ? first_of(r, p->stream, p->class) : PERRON_MAP_NONE;
 
-	for (; asked && i != PERRON_MAP_NONE; i = r->replicas[i].next)
-		if (perron_replica_get(&r->replicas[i].frames, asked, &handle))
-			return asked;
-	return 0;
+	for (; i != PERRON_MAP_NONE; i = r->replicas[i].next)
+		if (perron_replica_get(&r->replicas[i].frames, sequence, handle))
+			return true;
+	return false;
 }
 
 bool relay_replica_serve(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
@@ -641,11 +641,7 @@ bool relay_replica_serve(struct perron_relay *r, uint64_t now_ns, struct relay_p
 			high = r->replicas[i].frames.high;
 	for (; *from <= high; ++*from) {
 		uint64_t handle;
-		bool held = false;
-		for (uint32_t i = first_of(r, p->path.stream, p->path.class);
-		     i != PERRON_MAP_NONE && !held; i = r->replicas[i].next)
-			held = perron_replica_get(&r->replicas[i].frames, *from, &handle);
-		if (!held)
+		if (!relay_replica_find(r, &p->path, *from, &handle))
 			continue;
 		if (!left--)
 			return false;
@@ -716,6 +712,15 @@ int relay_adopt(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
 		relay_wake_at(r, now_ns);
 	}
 	return 0;
+}
+
+bool perron_relay_holds(const struct perron_relay *r, uint32_t stream, uint8_t class,
+			uint32_t primary, uint32_t incarnation, uint64_t sequence)
+{
+	const struct relay_replica *b = replica_find(r, stream, class, primary, incarnation);
+	uint64_t handle;
+
+	return b && perron_replica_get(&b->frames, sequence, &handle);
 }
 
 void relay_replicas_check(const struct perron_relay *r)

@@ -46,15 +46,36 @@ void relay_branch_ready(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 	event->sequence = b->ack.cumulative + 1;
 }
 
+/* Where what a branch lacks ends: at the first frame that is held for another, or at its floor. */
+static uint64_t gap_end(const struct perron_relay *r, const struct relay_path *p,
+			const struct perron_branch *b)
+{
+	uint64_t floor = branch_floor(&p->path, b);
+	uint64_t from = b->ack.cumulative + 1 > b->floor ? b->ack.cumulative + 1 : b->floor;
+	uint64_t handle;
+
+	for (uint32_t i = 0; i < r->cfg.replica_window && from < floor; i++, from++)
+		if (relay_replica_find(r, &p->path, from, &handle))
+			return from;
+	return floor;
+}
+
 void relay_gap_send(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 		    struct perron_branch *b, struct perron_effects *out)
 {
-	struct perron_header header = path_header(r, now_ns, &p->path, PERRON_TYPE_GAP,
-						  branch_floor(&p->path, b));
+	uint64_t end = gap_end(r, p, b);
+	struct perron_header header =
+		path_header(r, now_ns, &p->path, PERRON_TYPE_GAP, end);
 
 	b->gap_sent_ns = now_ns;
 	p->gap_at_ns = now_ns + RELAY_GAP_REPEAT_NS;
 	relay_wake_at(r, p->gap_at_ns);
+	if (end < branch_floor(&p->path, b) && (!p->serve_from || end < p->serve_from)) {
+		p->serve_from = end;
+		relay_wake_at(r, now_ns);
+	}
+	if (end <= b->ack.cumulative + 1)
+		return; /* nothing is missing: it is sent once more */
 	if (!relay_send(r, now_ns, &b->party, &header, NULL, out))
 		relay_drop_of(r, p->drop, PERRON_DROP_NO_LINK, 1);
 }
@@ -150,11 +171,9 @@ static void clients_watch(struct perron_relay *r, uint64_t now_ns, struct relay_
 	}
 }
 
-static bool branch_wants(const struct perron_path *p, const struct perron_branch *b,
-			 uint64_t sequence)
+static bool branch_wants(const struct perron_branch *b, uint64_t sequence)
 {
-	return b->started && sequence >= branch_floor(p, b) &&
-	       !perron_ack_has(&b->ack, sequence);
+	return b->started && sequence >= b->floor && !perron_ack_has(&b->ack, sequence);
 }
 
 /* Sends one frame to each branch that lacks it; `flags`: LAST if it is of no use afterwards. */
@@ -168,7 +187,7 @@ static uint32_t fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 	for (uint32_t i = 0; i < p->path.branch_count; i++) {
 		struct perron_branch *b = &p->path.branches[i];
 		struct perron_hop hop;
-		if (!branch_wants(&p->path, b, sequence))
+		if (!branch_wants(b, sequence))
 			continue;
 		if (!relay_hop(r, now_ns, &b->party, &hop)) {
 			relay_drop_of(r, p->drop, PERRON_DROP_NO_LINK, 1);

@@ -1,8 +1,8 @@
 /*
  * The directory: the sensors that a peer knows of, and by which neighbour each is reached. Its own
  * are attached here; those of the sub-tree are advertised by the children, those of the siblings'
- * sub-trees (lateral) by the siblings to their coordinator. Paper 000, III.A: discovery follows
- * the names' places in the tree.
+ * sub-trees (lateral) by the siblings. Paper 000, III.A: discovery follows the names' places in the
+ * tree.
  *
  * The owner numbers its advertisements. A number higher than the known one replaces the entry,
  * whichever way it came; an entry whose number stands still for the time-out is gone. So a sensor
@@ -21,6 +21,8 @@ struct perron_directory_entry {
 	uint32_t stream;
 	uint32_t via; /* neighbour; 0: attached here */
 	bool lateral;
+	uint64_t adopt_at_ns; /* its owner, a sibling, is gone: taken over then; 0: no */
+	bool adopted; /* via 0: not attached here, but taken over from a sibling that is gone */
 	uint64_t expires_ns; /* UINT64_MAX: attached here */
 };
 

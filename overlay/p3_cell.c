@@ -127,6 +127,7 @@ void p3_view_take(struct perron_overlay *o, uint64_t now_ns, const struct perron
 	    (cell_view(o) && perron_group_view_id_equal(&view.id, &o->view.id)))
 		return;
 	o->view = view;
+	p3_orphans_return(o, now_ns);
 	p3_changed(o);
 	p3_root_elect(o, now_ns);
 	for (uint32_t i = 0; i < o->neighbour_count; i++)

@@ -7,6 +7,8 @@
 /* Steps of a search: through each cell's coordinator and its parent. */
 #define SEARCH_TTL (2 * PERRON_LEVEL_COUNT_MAX + 2)
 #define SEARCH_NS  (1000 * P3_MS)
+/* Ways that are not renewed end after one lease, and clients look for another in a second one. */
+#define ADOPTED_LEASES 3
 
 void p3_advertise_soon(struct perron_overlay *o, uint64_t now_ns)
 {
@@ -25,15 +27,15 @@ static void advertise_flush(struct perron_overlay *o, const struct perron_party 
 	batch->count = 0;
 }
 
-/* All that is attached here or below, to one neighbour; `own`: what is here alone. */
+/* All that is attached here or below, to one neighbour. */
 static void advertise_to(struct perron_overlay *o, const struct perron_party *to, bool lateral,
-			 bool own, struct perron_effects *out)
+			 struct perron_effects *out)
 {
 	struct perron_advertise batch = {.lateral = lateral};
 
 	for (uint32_t i = 0; i < o->directory.count; i++) {
 		const struct perron_directory_entry *e = &o->directory.entries[i];
-		if (e->lateral || (own && e->via))
+		if (e->lateral)
 			continue;
 		batch.items[batch.count++] = e->sensor;
 		if (batch.count == PERRON_ADVERTISE_COUNT_MAX)
@@ -76,6 +78,7 @@ static void own_renew(struct perron_overlay *o, struct perron_effects *out)
 	o->stamp++;
 	for (uint32_t i = 0; i < o->directory.count; i++) {
 		struct perron_directory_entry *e = &o->directory.entries[i];
+		e->sensor.stamp += e->adopted;
 		if (!is_attached(e))
 			continue;
 		e->sensor.stamp = o->stamp;
@@ -83,10 +86,100 @@ static void own_renew(struct perron_overlay *o, struct perron_effects *out)
 	}
 }
 
+/* --- succession --- */
+
+/* How many come before this peer in the succession to one that is gone; each computes it alone. */
+static uint32_t succession_rank(struct perron_overlay *o, uint32_t peer)
+{
+	struct perron_successor items[PERRON_GROUP_MEMBER_COUNT_MAX];
+	struct perron_members members;
+	uint32_t count = 0, rank = 0;
+	uint8_t slot = 0;
+	uint32_t address = 0;
+
+	for (uint32_t i = 0; i < o->siblings.count; i++)
+		if (o->siblings.items[i].party.id == peer) {
+			slot = o->siblings.items[i].slot;
+			address = o->siblings.items[i].party.endpoint.address;
+		}
+	p3_cell_members(o, &members);
+	for (uint32_t i = 0; i < members.count; i++)
+		if (members.items[i].party.id != peer)
+			items[count++] = (struct perron_successor){
+				members.items[i].party.id, members.items[i].party.incarnation,
+				members.items[i].party.endpoint.address, members.items[i].slot};
+	perron_succession_sort(items, count, slot, address);
+	while (items[rank].peer != o->cfg.peer)
+		rank++;
+	return rank;
+}
+
+/*
+ * The sensor is spoken for in its owner's name, until its next life, or itself among the members
+ * again, takes it back; for as long at most as clients need to find the new way.
+ */
+static void orphan_adopt(struct perron_overlay *o, uint64_t now_ns,
+			 struct perron_directory_entry *e, struct perron_effects *out)
+{
+	struct perron_command *command = perron_effects_command(out, 0);
+
+	if (!command) {
+		p3_drop(o, PERRON_DROP_EFFECTS_FULL);
+		e->adopt_at_ns = now_ns; /* with the next tick */
+		return;
+	}
+	command->kind = PERRON_COMMAND_ADOPT;
+	command->stream = e->stream;
+	command->party.id = e->sensor.owner;
+	command->party.incarnation = e->sensor.owner_incarnation;
+	e->adopt_at_ns = 0;
+	e->via = 0;
+	e->lateral = false;
+	e->adopted = true;
+	e->sensor.stamp += 2; /* one more than it may have said elsewhere */
+	e->expires_ns = now_ns + ADOPTED_LEASES * o->cfg.lease_ns;
+	o->advertise_at_ns = now_ns;
+	p3_path_stir(o, now_ns, e->stream);
+	p3_changed(o);
+}
+
+/* Who comes later in the succession waits for those before, who may know nothing of it. */
+void p3_orphaned(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
+		 struct perron_effects *out)
+{
+	struct perron_directory_entry *e =
+		perron_directory_find(&o->directory, event->stream, NULL);
+
+	if (!e || !e->lateral || e->sensor.owner != event->party.id ||
+	    e->sensor.owner_incarnation != event->party.incarnation)
+		return;
+	uint64_t at_ns = now_ns + succession_rank(o, event->party.id) * o->cfg.request_ns;
+	if (at_ns == now_ns) {
+		orphan_adopt(o, now_ns, e, out);
+		return;
+	}
+	if (!e->adopt_at_ns || at_ns < e->adopt_at_ns)
+		e->adopt_at_ns = at_ns;
+	if (at_ns < o->advertise_at_ns)
+		o->advertise_at_ns = at_ns;
+}
+
+static void orphans_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effects *out)
+{
+	for (uint32_t i = 0; i < o->directory.count; i++) {
+		struct perron_directory_entry *e = &o->directory.entries[i];
+		if (e->adopt_at_ns && e->adopt_at_ns <= now_ns)
+			orphan_adopt(o, now_ns, e, out);
+	}
+}
+
+/* --- time --- */
+
 void p3_directory_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effects *out)
 {
 	if (o->advertise_at_ns > now_ns)
 		return;
+	orphans_tick(o, now_ns, out);
 	o->advertise_at_ns = now_ns + o->cfg.lease_ns / 4;
 	searches_expire(o, now_ns);
 	perron_directory_expire(&o->directory, now_ns);
@@ -96,13 +189,11 @@ void p3_directory_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_
 	p3_neighbours_assert(o, out);
 	struct p3_neighbour *parent = p3_parent(o);
 	if (parent)
-		advertise_to(o, &parent->party, false, false, out);
-	/* The coordinator is asked for what is below; any sibling may have to take over what is here. */
-	uint32_t coordinator = p3_cell_coordinator(o);
+		advertise_to(o, &parent->party, false, out);
+	/* A sibling may be asked for what is below, or have to take over what is here. */
 	for (uint32_t i = 0; i < o->neighbour_count; i++)
 		if (o->neighbours[i].roles & PERRON_ROLE_SIBLING)
-			advertise_to(o, &o->neighbours[i].party, true,
-				     o->neighbours[i].party.id != coordinator, out);
+			advertise_to(o, &o->neighbours[i].party, true, out);
 }
 
 void p3_advertise(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event)
@@ -278,59 +369,13 @@ void p3_discover_reply(struct perron_overlay *o, uint64_t now_ns,
 	s->nonce = 0;
 }
 
-/* --- succession --- */
-
-/* Whether this peer is the first in the succession to one that is gone; each computes it alone. */
-static bool is_successor(struct perron_overlay *o, uint32_t peer)
+void p3_orphans_return(struct perron_overlay *o, uint64_t now_ns)
 {
-	struct perron_successor items[PERRON_GROUP_MEMBER_COUNT_MAX];
-	struct perron_members members;
-	uint32_t count = 0;
-	uint8_t slot = 0;
-	uint32_t address = 0;
-
-	for (uint32_t i = 0; i < o->siblings.count; i++)
-		if (o->siblings.items[i].party.id == peer) {
-			slot = o->siblings.items[i].slot;
-			address = o->siblings.items[i].party.endpoint.address;
-		}
-	p3_cell_members(o, &members);
-	for (uint32_t i = 0; i < members.count; i++)
-		if (members.items[i].party.id != peer)
-			items[count++] = (struct perron_successor){
-				members.items[i].party.id, members.items[i].party.incarnation,
-				members.items[i].party.endpoint.address, members.items[i].slot};
-	perron_succession_sort(items, count, slot, address);
-	return items[0].peer == o->cfg.peer;
-}
-
-/*
- * The sensor is spoken for in its owner's name, for a lease: its next own word, or its next life,
- * takes it back.
- */
-void p3_orphaned(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
-		 struct perron_effects *out)
-{
-	struct perron_directory_entry *e =
-		perron_directory_find(&o->directory, event->stream, NULL);
-
-	if (!e || !e->lateral || e->sensor.owner != event->party.id ||
-	    e->sensor.owner_incarnation != event->party.incarnation ||
-	    !is_successor(o, event->party.id))
-		return;
-	struct perron_command *command = perron_effects_command(out, 0);
-	if (!command) {
-		p3_drop(o, PERRON_DROP_EFFECTS_FULL);
-		return;
+	for (uint32_t i = 0; i < o->directory.count; i++) {
+		struct perron_directory_entry *e = &o->directory.entries[i];
+		for (uint32_t k = 0; e->adopted && k < o->view.member_count; k++)
+			if (o->view.members[k].peer == e->sensor.owner)
+				e->expires_ns = now_ns;
 	}
-	command->kind = PERRON_COMMAND_ADOPT;
-	command->stream = event->stream;
-	command->party = event->party;
-	e->via = 0;
-	e->lateral = false;
-	e->sensor.stamp += 2; /* one more than it may have said elsewhere */
-	e->expires_ns = now_ns + o->cfg.lease_ns;
-	o->advertise_at_ns = now_ns;
-	p3_path_stir(o, now_ns, event->stream);
-	p3_changed(o);
+	perron_directory_expire(&o->directory, now_ns);
 }

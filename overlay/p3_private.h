@@ -218,6 +218,8 @@ void p3_discover_reply(struct perron_overlay *o, uint64_t now_ns,
 /* A sibling is gone at whose sensor frames were taken in that are held here. */
 void p3_orphaned(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
 		 struct perron_effects *out);
+/* The owner of a sensor that was taken over is a member again. */
+void p3_orphans_return(struct perron_overlay *o, uint64_t now_ns);
 /* Starts a search for a client's sensor. */
 void p3_search(struct perron_overlay *o, uint64_t now_ns, const struct perron_party *client,
 	       const struct perron_subscribe *subscribe, struct perron_effects *out);

@@ -99,7 +99,7 @@ bool perron_path_branch_close(struct perron_path *p, uint32_t party_id)
 	return true;
 }
 
-void perron_path_branch_start(struct perron_path *p, struct perron_branch *b)
+void perron_path_branch_start(struct perron_path *p, struct perron_branch *b, bool held)
 {
 	PERRON_ASSERT(p->started);
 	/* What was acknowledged upstream may be gone there: nothing below can be promised. */
@@ -108,13 +108,12 @@ void perron_path_branch_start(struct perron_path *p, struct perron_branch *b)
 
 	if (first > p->high + 1)
 		first = p->high + 1;
-	if (first < lowest)
+	if (first < lowest && !held)
 		first = lowest;
-	if (first < p->floor)
+	if (first < p->floor && !held)
 		first = p->floor;
 	b->ack = (struct perron_ack){.cumulative = first - 1};
 	b->started = true;
-	PERRON_ASSERT(b->ack.cumulative >= p->acked.cumulative);
 }
 
 void perron_path_start(struct perron_path *p, uint64_t first)

@@ -108,8 +108,11 @@ struct perron_branch *perron_path_branch(struct perron_path *p, uint32_t party_i
 struct perron_branch *perron_path_branch_open(struct perron_path *p, uint32_t branch_count_max,
 					      const struct perron_party *party, uint64_t asked);
 bool perron_path_branch_close(struct perron_path *p, uint32_t party_id);
-/* Starts a branch that waited; the sequence it is served from on is ack.cumulative + 1. */
-void perron_path_branch_start(struct perron_path *p, struct perron_branch *b);
+/*
+ * Starts a branch that waited; the sequence it is served from on is ack.cumulative + 1. `held`: what
+ * it asks for is held here, though it was let go upstream.
+ */
+void perron_path_branch_start(struct perron_path *p, struct perron_branch *b, bool held);
 
 /* The upstream serves from `first` on: starts the path, or raises its floor. */
 void perron_path_start(struct perron_path *p, uint64_t first);

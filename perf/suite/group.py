@@ -33,7 +33,7 @@ FEW_TOKENS_MS = [50, 100, 500]
 PACE_US = 1000
 YARDSTICK_WATCH_SECONDS = 30
 YARDSTICK_KILLS = 5
-# An integrator's choice where cores are shared and answers are waited for: see docs/operations.md.
+# An integrator's choice where cores are shared and answers are waited for: see perron.yaml(5).
 BACKOFF_MAX = '10us'
 # scene: order or none, its words
 LATENCY = {

@@ -63,7 +63,7 @@ enum perron_class {
 	X(JOIN, 22, "join")                        /* climbs to the root's coordinator */         \
 	X(JOIN_REPLY, 23, "join-reply")            /* descends by the way it came */              \
 	X(LEAVE, 24, "leave")                      /* to every neighbour */                       \
-	X(ADVERTISE, 25, "advertise")              /* sensors below, upwards and to coordinator */\
+	X(ADVERTISE, 25, "advertise")              /* sensors below, upwards and to siblings */   \
 	X(DISCOVER, 26, "discover")                                                                \
 	X(DISCOVER_REPLY, 27, "discover-reply")                                                    \
 	X(SUBSCRIBE, 28, "subscribe")              /* client to a peer of the root cell */        \

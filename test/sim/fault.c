@@ -57,7 +57,7 @@ void station_restart(struct world *w, uint32_t station)
 static void crash_strike(struct world *w, uint32_t station, bool in_order)
 {
 	const struct sim_station *s = &w->sim.stations[station];
-	uint64_t dead_ns = 1 + below(w, w->plan.dead_ns_max);
+	uint64_t dead_ns = w->plan.dead_ns_min + 1 + below(w, w->plan.dead_ns_max);
 	uint64_t grace_ns = 0;
 
 	w->crashes++;
@@ -106,9 +106,12 @@ void fault_strike(struct world *w)
 
 	if (p->root_is_weak && below(w, 2))
 		station = w->sim.nodes[below(w, p->portal_count)].station;
+	if (p->is_calm && below(w, 4))
+		station = w->sim.nodes[w->sensors[below(w, p->sensor_count)].peer].station;
 	if (w->healed_at_ns || !sum)
 		return;
 	fault_next(w);
+	w->strikes++;
 	uint64_t which = below(w, sum);
 	if (which < p->partition_weight) {
 		sim_partition_begin(&w->sim, w->sim.now_ns + 1 + below(w, p->partition_ns_max));

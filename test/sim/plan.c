@@ -117,6 +117,29 @@ static void trouble_draw(struct world *w)
 	}
 }
 
+/* In some worlds stations are killed one at a time, mostly those of sensors. */
+static void calm_draw(struct world *w)
+{
+	struct world_plan *p = &w->plan;
+
+	p->is_calm = w->options.profile == WORLD_PROFILE_ALL && w->options.seed % 16 == 7;
+	if (!p->is_calm)
+		return;
+	/* What the origin sends first is lost now and then, and with it gone nobody sends it again. */
+	w->sim.net.loss_ppm = 20000;
+	p->partition_weight = 0;
+	p->fault_interval_ns = p->heal_ns / 4;
+	p->crash_weight = 1;
+	p->stall_weight = 0;
+	p->leave_weight = 0;
+	p->root_is_weak = false;
+	/* Who is back before it was missed begins a new life, and what was pending is lost. */
+	p->dead_ns_min = 2 * SIM_S;
+	p->dead_ns_max = SIM_S;
+	p->start_spread_ns = 0;
+	p->small_bounds = false;
+}
+
 static void timing_draw(struct world *w)
 {
 	struct world_plan *p = &w->plan;
@@ -202,6 +225,7 @@ void plan_draw(struct world *w)
 {
 	network_draw(w);
 	trouble_draw(w);
+	calm_draw(w);
 	timing_draw(w);
 	bounds_draw(w);
 	w->plan.net = w->sim.net;

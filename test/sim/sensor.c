@@ -36,6 +36,11 @@ void sensors_make(struct world *w)
 		s->qos = qos_draw(&qos);
 		s->traced = perron_random_chance(&w->random, 200000);
 		s->period_ns = perron_random_between(&w->random, 10, 400) * SIM_MS;
+		if (w->plan.is_calm) {
+			/* Much is under way when a peer is killed. */
+			s->qos = (struct perron_qos){.replication = PERRON_REPLICATION_ACTIVE};
+			s->period_ns = s->period_ns / 40 + SIM_MS;
+		}
 		s->size_max = perron_random_chance(&w->random, 250000)
 				      ? 6 * PERRON_PAYLOAD_SIZE_MAX
 				      : SIZE_SMALL_MAX;

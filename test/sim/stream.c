@@ -17,6 +17,8 @@
 #include "test/sim/world.h"
 
 #define NO_SENSOR UINT32_MAX
+/* Of a killed peer's sensors so many of the latest frames are looked for. */
+#define KEPT_LOOK 512u
 
 static struct world_client *client_of(struct world *w, uint32_t node, uint32_t *index)
 {
@@ -44,6 +46,21 @@ static void content_check(struct world *w, uint32_t client, const struct world_s
 			      client + 1, s->name, h->sequence);
 }
 
+static void missed_note(struct world *w, struct world_subscription *u,
+			const struct world_sensor *s, uint64_t first, uint64_t last)
+{
+	u->missed += accepted_between(s, first, last);
+	for (uint32_t i = sensor_record(s, first); first < last && i < sensor_record(s, last); i++)
+		if (s->records[i].kept >> u->class & 1) {
+			w->kept_missed++;
+			if (w->strikes == s->killed_strikes && !u->bounded)
+				sim_violation(&w->sim,
+					      "survivor: %s %" PRIu64 " class %u was held by a "
+					      "sibling, and a client was never given it",
+					      s->name, s->records[i].sequence, u->class);
+		}
+}
+
 static void order_check(struct world *w, uint32_t client, struct world_subscription *u,
 			const struct world_sensor *s, uint64_t sequence, uint64_t start)
 {
@@ -58,7 +75,7 @@ static void order_check(struct world *w, uint32_t client, struct world_subscript
 			      "start: client %u got %s %" PRIu64 " before its start %" PRIu64,
 			      client + 1, s->name, sequence, start);
 	else
-		u->missed += accepted_between(s, u->last ? u->last + 1 : start, sequence);
+		missed_note(w, u, s, u->last ? u->last + 1 : start, sequence);
 	if (sequence > u->last)
 		u->last = sequence;
 }
@@ -159,6 +176,47 @@ static bool may_be_held(const struct world *w, uint32_t stream)
 		if (w->sensors[i].stream == stream)
 			return w->sensors[i].qos.replication != PERRON_REPLICATION_NONE;
 	return false;
+}
+
+static bool is_held(const struct world *w, uint32_t killed, const struct world_sensor *s,
+		    uint8_t class, uint64_t sequence)
+{
+	const struct sim_node *gone = &w->sim.nodes[killed];
+
+	for (uint32_t i = 0; i < w->plan.peer_count; i++) {
+		const struct sim_node *n = &w->sim.nodes[i];
+		if (n->alive && n->station != gone->station && !n->crash_countdown &&
+		    perron_relay_holds(w->peers[i].relay, s->stream, class, gone->id,
+				       w->peers[killed].incarnation, sequence))
+			return true;
+	}
+	return false;
+}
+
+/* But for the station of this node all is well. */
+static bool is_whole(struct world *w, uint32_t node)
+{
+	const struct sim_station *station = &w->sim.stations[w->sim.nodes[node].station];
+
+	return !w->plan.small_bounds && tree_missing(w, NULL, 0) <= station->node_count &&
+	       !stream_missing(w, NULL, 0);
+}
+
+void stream_note_killed(struct world *w, uint32_t node)
+{
+	for (uint32_t i = 0; i < w->plan.sensor_count; i++) {
+		struct world_sensor *s = &w->sensors[i];
+		if (s->peer != node || !s->qos.replication)
+			continue;
+		s->killed_strikes = is_whole(w, node) ? w->strikes : 0;
+		uint32_t first = s->record_count > KEPT_LOOK ? s->record_count - KEPT_LOOK : 0;
+		for (uint32_t k = first; k < s->record_count; k++)
+			for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
+				if (is_held(w, node, s, class, s->records[k].sequence)) {
+					s->records[k].kept |= (uint8_t)(1u << class);
+					w->kept++;
+				}
+	}
 }
 
 void stream_check_peer(struct world *w, uint32_t node)

@@ -37,6 +37,8 @@ static void world_killed(struct sim *s, uint32_t node)
 	struct world *w = s->world;
 
 	if (is_peer(w, node))
+		stream_note_killed(w, node);
+	if (is_peer(w, node))
 		w->peers[node].view = (struct world_view){0};
 	else
 		memset(w->clients[node - w->plan.peer_count].subscriptions, 0,
@@ -248,8 +250,10 @@ static void clients_print(const struct world *w, FILE *out)
 	}
 	(void)fprintf(out,
 		      "clients: delivered %" PRIu64 ", duplicates dropped %" PRIu64
-		      ", lost %" PRIu64 ", late %" PRIu64 ", moved %" PRIu64 "\n",
-		      sum.delivered, sum.duplicates, sum.lost, sum.late, sum.moved);
+		      ", lost %" PRIu64 ", late %" PRIu64 ", moved %" PRIu64
+		      "; kept by survivors %" PRIu64 ", missed of them %" PRIu64 "\n",
+		      sum.delivered, sum.duplicates, sum.lost, sum.late, sum.moved, w->kept,
+		      w->kept_missed);
 }
 
 static void world_print(const struct world *w, FILE *out)

@@ -96,8 +96,10 @@ struct world_plan {
 	uint32_t crash_weight;
 	uint32_t stall_weight;
 	uint32_t leave_weight;
+	bool is_calm; /* crashes of sensors' stations, one at a time */
 	bool root_is_weak; /* what strikes, strikes the root cell every other time */
 	uint64_t partition_ns_max;
+	uint64_t dead_ns_min;
 	uint64_t dead_ns_max;
 	uint64_t stall_ns_max;
 	uint64_t stranger_interval_ns; /* 0: none */
@@ -143,6 +145,7 @@ struct world_record {
 	uint64_t sequence;
 	uint64_t hash; /* of the payload, and of what belongs to the message in the header */
 	uint64_t at_ns;
+	uint8_t kept; /* bit: class, held by a survivor when its sensor's peer was killed */
 };
 
 struct world_sensor {
@@ -153,6 +156,7 @@ struct world_sensor {
 	uint64_t period_ns;
 	uint32_t size_max; /* of a message, bytes */
 	struct perron_qos qos; /* what its clients ask for */
+	uint64_t killed_strikes; /* faults, when its peer was killed last; 0: others were under way */
 	uint64_t messages; /* offered */
 	uint64_t answers[PERRON_OFFER_TOO_LARGE + 1];
 	struct world_record *records;
@@ -198,6 +202,9 @@ struct world {
 	uint64_t joined_at_ns;    /* when all was well first after the heal; 0: not yet */
 	uint64_t full_at_ns;      /* when all peers were joined first */
 	uint64_t delivered;
+	uint64_t strikes;     /* faults, of every kind */
+	uint64_t kept;        /* frames that others held when their sensor's peer was killed */
+	uint64_t kept_missed; /* of them, passed over at a client */
 	uint64_t crashes;
 	uint64_t command_errors;
 	uint32_t twin; /* mutant: the peer that claims another's position */
@@ -266,6 +273,8 @@ uint32_t tree_missing(struct world *w, char *text, uint32_t size);
 /* stream.c */
 void stream_deliver(struct sim *s, uint32_t node, uint32_t slot, uint32_t subscription);
 void stream_check_client(struct world *w, uint32_t node);
+/* A peer was killed: which frames of its sensors do others hold? */
+void stream_note_killed(struct world *w, uint32_t node);
 void stream_check_peer(struct world *w, uint32_t node);
 uint32_t stream_missing(struct world *w, char *text, uint32_t size);
 void stream_note_converged(struct world *w);

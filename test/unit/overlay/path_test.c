@@ -24,7 +24,7 @@ static struct perron_branch *branch_asking(struct fixture *f, uint32_t id, uint6
 
 	assert_non_null(b);
 	if (f->path.started && !b->started)
-		perron_path_branch_start(&f->path, b);
+		perron_path_branch_start(&f->path, b, false);
 	perron_path_check(&f->path);
 	return b;
 }
@@ -131,7 +131,7 @@ static void a_branch_waits_for_the_path_to_start(void **state)
 	struct perron_branch *b = branch_asking(&f, 1, 0);
 	assert_false(b->started);
 	assert_false(acknowledge(&f, b, 0, 0));
-	expect_assert_failure(perron_path_branch_start(&f.path, b));
+	expect_assert_failure(perron_path_branch_start(&f.path, b, false));
 }
 
 static void the_table_of_branches_has_an_end(void **state)
