@@ -183,7 +183,7 @@ void relay_fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_path *p
 		   uint64_t sequence, uint64_t handle, uint8_t frame_flags,
 		   struct perron_effects *out);
 
-/* --- relay_replica.c --- */
+/* --- relay_copies.c --- */
 
 /* A frame was taken in, or given out here: does what the path's policy says. */
 void relay_replicate(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
@@ -202,6 +202,23 @@ void relay_copies_tick(struct perron_relay *r, uint64_t now_ns, struct relay_pat
 uint64_t relay_copies_deadline_ns(const struct relay_path *p);
 enum perron_drop relay_copy_ack(struct perron_relay *r, const struct perron_frame *frame,
 				const struct perron_header *header);
+
+/* --- relay_replica.c --- */
+
+/* The first buffer of a path's, its index; the others follow by `next`. PERRON_MAP_NONE: none. */
+uint32_t relay_replica_first(const struct perron_relay *r, uint32_t stream, uint8_t class);
+struct relay_replica *relay_replica_of(const struct perron_relay *r, uint32_t stream, uint8_t class,
+				       uint32_t primary, uint32_t incarnation);
+/* NULL, counted: no room. `key`: its stream and class. */
+struct relay_replica *relay_replica_make(struct perron_relay *r, uint64_t now_ns,
+					 const struct perron_path *key, uint32_t primary,
+					 uint32_t incarnation, uint64_t floor);
+/* Holds a frame, or drops and counts it. */
+void relay_replica_hold(struct perron_relay *r, struct relay_replica *b, uint64_t sequence,
+			uint64_t handle, struct perron_effects *out);
+/* Lets go of what stands below the floor, as far as this call's budget goes. */
+void relay_replica_sweep(struct perron_relay *r, uint64_t now_ns, struct relay_replica *b,
+			 struct perron_effects *out);
 enum perron_drop relay_replica_data(struct perron_relay *r, uint64_t now_ns,
 				    const struct perron_frame *frame,
 				    const struct perron_header *header,
@@ -211,6 +228,12 @@ enum perron_drop relay_replica_floor(struct perron_relay *r, uint64_t now_ns,
 				     struct perron_effects *out);
 void relay_replicas_tick(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out);
 uint64_t relay_replica_deadline_ns(const struct perron_relay *r, const struct relay_replica *b);
+void relay_replicas_check(const struct perron_relay *r);
+
+/* --- relay_successor.c --- */
+
+/* Housekeeping is told whose frames are held, when who took them in is no member any more. */
+void relay_orphans_tell(struct perron_relay *r, struct perron_effects *out);
 /* A frame of the path's that is held here, for whomever. */
 bool relay_replica_find(const struct perron_relay *r, const struct perron_path *p,
 			uint64_t sequence, uint64_t *handle);
@@ -229,7 +252,6 @@ void relay_branches_start(struct perron_relay *r, uint64_t now_ns, struct relay_
 /* The path, with an origin that begins at `first`, whatever it was; NULL: a table is full. */
 struct relay_path *relay_path_adopt(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
 				    uint8_t class, uint64_t first);
-void relay_replicas_check(const struct perron_relay *r);
 
 /* Commands of housekeeping's. */
 void relay_event_link(struct perron_relay *r, const struct perron_link *l, uint8_t kind,

@@ -90,7 +90,7 @@ enum perron_frame_type {
  */
 #define PERRON_FLAG_RETRY 0x02u
 /*
- * Between siblings of a cell (ft/relay_replica.c). DATA: a copy, to be held. GAP: copies below may
+ * Between siblings of a cell (ft/relay_copies.c). DATA: a copy, to be held. GAP: copies below may
  * go; with RETRY, from the stream's origin. ACK: what is held.
  */
 #define PERRON_FLAG_REPLICA 0x04u
