@@ -140,7 +140,7 @@ static int client_command(void *self, uint64_t now_ns, const void *record, uint3
 	int ret =
 	    perron_client_subscribe(c->client, now_ns, command->sensor,
 				    (enum perron_class)command->class, command->latency_us,
-				    NULL, out);
+				    &command->qos, out);
 	return ret < 0 ? ret : 0;
 }
 

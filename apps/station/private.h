@@ -236,6 +236,7 @@ struct station_subscribe {
 	char sensor[PERRON_SENSOR_NAME_MAX + 1];
 	uint32_t class;
 	uint32_t latency_us;
+	struct perron_qos qos;
 };
 
 /* A command to a relay's machine that is the load's: `kind` is none of perron_command_kind. */

@@ -371,6 +371,7 @@ static void core_row(const struct perron_station *s, const struct perron_lcore *
 	row->turn_ns_max = perron_count_read(&l->duty.turn_ns_max);
 	row->gap_ns_max = perron_count_read(&l->duty.gap_ns_max);
 	row->busy_ppm = perron_duty_busy_ppm(&l->duty);
+	row->busy_ns = busy_ns;
 	row->frames_received = perron_count_read(&l->counters.received);
 	row->frames_sent = perron_count_read(&l->counters.sent);
 	row->cycles_per_frame = stepped ? cycles / stepped : 0;

@@ -549,13 +549,16 @@ bool perron_station_counters(const struct perron_station *s, uint32_t peer_id,
 }
 
 int perron_station_subscribe(struct perron_station *s, uint32_t client_index, const char *sensor,
-			     enum perron_class class, uint32_t latency_us)
+			     enum perron_class class, uint32_t latency_us,
+			     const struct perron_qos *qos)
 {
 	PERRON_ASSERT(client_index < s->client_count);
 	struct station_client *client = &s->clients[client_index];
-	struct station_subscribe command = {.class = class, .latency_us = latency_us};
+	struct station_subscribe command = {
+	    .class = class, .latency_us = latency_us, .qos = qos ? *qos : (struct perron_qos){0}};
 
-	if (!perron_sensor_name_is_valid(sensor) || class >= PERRON_CLASS_OVERLAY)
+	if (!perron_sensor_name_is_valid(sensor) || class >= PERRON_CLASS_OVERLAY ||
+	    !perron_qos_is_valid(&command.qos))
 		return -EINVAL;
 	uint32_t count_max = client->config->subscription_count_max;
 	if (count_max && client->subscription_count == count_max)

@@ -113,10 +113,12 @@ bool perron_station_view(const struct perron_station *s, uint32_t peer, struct p
 /*
  * Asks for a sensor's stream in behalf of a client here (index in config->clients); takes effect
  * within some turns of its lcore. Subscriptions are numbered from 0 in the order of these calls.
- * Returns that number, or -EINVAL, -ENOSPC, -EAGAIN (the lcore's ring is full).
+ * `qos` NULL: no replication. Returns that number, or -EINVAL (name, class, qos), -ENOSPC, -EAGAIN
+ * (the lcore's ring is full).
  */
 int perron_station_subscribe(struct perron_station *s, uint32_t client_index, const char *sensor,
-			     enum perron_class class, uint32_t latency_us) PERRON_MUST_USE;
+			     enum perron_class class, uint32_t latency_us,
+			     const struct perron_qos *qos) PERRON_MUST_USE;
 
 /* A subscription's state; its fields may be of different ages. */
 void perron_station_subscription(const struct perron_station *s, uint32_t client_index,

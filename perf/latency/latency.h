@@ -2,7 +2,8 @@
  * perron-latency: one station (apps/station) with sources and a client of its own, which measures
  * how long each message takes from the source that made it to the client.
  *
- *	main.c     options, the station's life
+ *	options.c  the command line
+ *	main.c     the station's life
  *	source.c   makes messages at a steady rate, whatever becomes of them (open loop)
  *	sink.c     takes them, counts, splits the way by the trace block
  *
@@ -24,9 +25,11 @@
 
 #include "runtime/base/frame.h"
 #include "runtime/base/histogram.h"
+#include "runtime/base/qos.h"
 
-#define LATENCY_SOURCE_MAX 16
-#define LATENCY_STREAM_MAX 16
+/* 8 sensors with a stream for each of 3 sizes, and some more. */
+#define LATENCY_SOURCE_MAX 32
+#define LATENCY_STREAM_MAX 32
 #define LATENCY_NAME_SIZE  32
 /* Records of a trace: origin, relays, client. */
 #define LATENCY_HOP_MAX PERRON_TRACE_HOP_COUNT_MAX
@@ -61,6 +64,7 @@ struct latency_hop {
 struct latency_stream {
 	char name[LATENCY_NAME_SIZE];
 	uint8_t class;
+	struct perron_qos qos;
 	/* The lcore's. */
 	struct perron_histogram made; /* from when it was made */
 	struct perron_histogram due;  /* from when it was due */
@@ -81,6 +85,33 @@ struct latency_sink {
 	struct latency_stream streams[LATENCY_STREAM_MAX];
 };
 
+struct latency_options {
+	const char *config;
+	uint32_t source_count;
+	struct latency_source sources[LATENCY_SOURCE_MAX];
+	double warm_s;
+	double measure_s;
+};
+
+/* Points of a measurement, in their order. */
+#define LATENCY_MARKS(X)                                                  \
+	X(IDLE, "idle")	  /* all peers joined; nothing is asked for */    \
+	X(ASKED, "asked") /* the client asks for the streams */           \
+	X(FROM, "from")	  /* all flow and are warm: messages count */     \
+	X(TO, "to")
+
+enum latency_mark_kind {
+#define X(name, text) LATENCY_MARK_##name,
+	LATENCY_MARKS(X)
+#undef X
+		LATENCY_MARK_COUNT
+};
+
+struct latency_mark {
+	uint64_t at_ns;	  /* CLOCK_MONOTONIC */
+	uint64_t busy_ns; /* of all lcores, in turns that had work, since boot */
+};
+
 static inline uint64_t latency_clock_ns(void)
 {
 	struct timespec now;
@@ -88,6 +119,10 @@ static inline uint64_t latency_clock_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
+
+/* Fills both; wrong usage ends the program with status 2 and one line. */
+void latency_options_parse(int argc, char **argv, struct latency_options *options,
+			   struct latency_sink *sink);
 
 /* For struct perron_station_source; the context is the struct latency_source. */
 uint32_t latency_source_make(void *context, uint64_t now_ns, uint8_t *data, uint32_t room,

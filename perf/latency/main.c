@@ -1,14 +1,7 @@
 /*
- * perron-latency: see latency.h, and perf/bench, which starts it.
- *
- *	perron-latency --config FILE [--source NAME,PEER,SIZE,RATE[,traced]]...
- *		[--subscribe NAME,CLASS]... [--warm SECONDS] [--seconds SECONDS]
- *
- * With --subscribe: waits until every stream flows, lets `warm` seconds pass, measures for
- * `seconds`, prints JSON and ends. Without: runs until it is told to stop (SIGTERM, SIGINT).
- * Exit status: 0; 1 it could not start, or a stream did not flow; 2 wrong usage.
+ * perron-latency's life: see latency.h, options.c for its command line, and perf/bench, which
+ * starts it.
  */
-#include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,21 +12,15 @@
 
 /* Joining and the paths' set-up take less, or will not be. */
 #define FLOW_NS UINT64_C(30000000000)
-/* What is attached has to be known at the root before it is asked for. */
-#define RATE_MAX 1e6
-
-struct options {
-	const char *config;
-	uint32_t source_count;
-	struct latency_source sources[LATENCY_SOURCE_MAX];
-	double warm_s;
-	double measure_s;
-};
+/* Rows of cores that are asked for; a station of these measurements has a worker or two. */
+#define CORE_MAX 8u
 
 static volatile sig_atomic_t stop;
 static struct perron_descriptor descriptor;
 static struct latency_sink sink;
-static struct options options = {.warm_s = 1, .measure_s = 5};
+/* When what happened, CLOCK_MONOTONIC, and how long the lcores had worked until then. */
+static struct latency_mark marks[LATENCY_MARK_COUNT];
+static struct latency_options options;
 
 _Noreturn void perron_assert_failed(const char *condition, const char *file, int line)
 {
@@ -46,87 +33,6 @@ static void on_signal(int number)
 {
 	(void)number;
 	stop = 1;
-}
-
-static _Noreturn void usage(const char *what, const char *text)
-{
-	fprintf(stderr, "perron-latency: '%s': %s\n", text, what);
-	exit(2);
-}
-
-static void source_parse(const char *text)
-{
-	struct latency_source *s = &options.sources[options.source_count];
-	char traced[8] = "";
-	double rate = 0;
-	int count = options.source_count < LATENCY_SOURCE_MAX
-			    ? sscanf(text, "%31[^,],%u,%u,%lf,%7s", s->name, &s->peer, &s->size,
-				     &rate, traced)
-			    : 0;
-
-	if (count < 4 || s->size < LATENCY_SIZE_MIN || s->size > 65536 || rate <= 0 ||
-	    rate > RATE_MAX || (count == 5 && strcmp(traced, "traced") != 0))
-		usage("expected NAME,PEER,SIZE,RATE[,traced]", text);
-	s->traced = count == 5;
-	s->interval_ns = (uint64_t)(1e9 / rate);
-	options.source_count++;
-}
-
-static void subscribe_parse(const char *text)
-{
-	struct latency_stream *s = &sink.streams[sink.stream_count];
-	char class_name[16] = "";
-	int class = -1;
-
-	if (sink.stream_count < LATENCY_STREAM_MAX &&
-	    sscanf(text, "%31[^,],%15s", s->name, class_name) == 2)
-		class = perron_class_from_name(class_name);
-	if (class < 0 || class > PERRON_CLASS_NORMAL)
-		usage("expected NAME,CLASS", text);
-	s->class = (uint8_t)class;
-	sink.stream_count++;
-}
-
-static double seconds_parse(const char *text)
-{
-	double seconds = strtod(text, NULL);
-
-	if (!(seconds > 0 && seconds < 100000))
-		usage("expected seconds", text);
-	return seconds;
-}
-
-static void options_parse(int argc, char **argv)
-{
-	static const struct option table[] = {
-		{"config", required_argument, NULL, 'c'}, {"source", required_argument, NULL, 's'},
-		{"subscribe", required_argument, NULL, 'b'}, {"warm", required_argument, NULL, 'w'},
-		{"seconds", required_argument, NULL, 'n'}, {NULL, 0, NULL, 0},
-	};
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1)
-		switch (option) {
-		case 'c':
-			options.config = optarg;
-			break;
-		case 's':
-			source_parse(optarg);
-			break;
-		case 'b':
-			subscribe_parse(optarg);
-			break;
-		case 'w':
-			options.warm_s = seconds_parse(optarg);
-			break;
-		case 'n':
-			options.measure_s = seconds_parse(optarg);
-			break;
-		default:
-			exit(2);
-		}
-	if (!options.config || optind < argc)
-		usage("expected --config FILE and options", argv[0]);
 }
 
 static uint64_t seconds_ns(double seconds)
@@ -156,6 +62,23 @@ static uint32_t flowing(const struct perron_station *s)
 	return count;
 }
 
+static uint64_t busy_ns(const struct perron_station *s)
+{
+	const struct perron_snapshot_source *source = perron_station_snapshot(s);
+	struct perron_snapshot_core rows[CORE_MAX];
+	uint32_t total, count = source->cores(source->context, 0, CORE_MAX, rows, &total);
+	uint64_t sum_ns = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		sum_ns += rows[i].busy_ns;
+	return sum_ns;
+}
+
+static void mark(const struct perron_station *s, enum latency_mark_kind kind)
+{
+	marks[kind] = (struct latency_mark){.at_ns = latency_clock_ns(), .busy_ns = busy_ns(s)};
+}
+
 static const char *flow_wait(struct perron_station *s)
 {
 	uint64_t until_ns = perron_clock_now_ns() + FLOW_NS;
@@ -165,11 +88,15 @@ static const char *flow_wait(struct perron_station *s)
 	if (!perron_station_is_joined(s))
 		return "the peers did not join";
 	/* A sensor that is not known yet would be refused for good. */
+	mark(s, LATENCY_MARK_IDLE);
 	(void)turn_for(s, seconds_ns(options.warm_s));
-	for (uint32_t i = 0; i < sink.stream_count; i++)
-		if (perron_station_subscribe(s, 0, sink.streams[i].name,
-					     (enum perron_class)sink.streams[i].class, 0) < 0)
+	mark(s, LATENCY_MARK_ASKED);
+	for (uint32_t i = 0; i < sink.stream_count; i++) {
+		const struct latency_stream *stream = &sink.streams[i];
+		if (perron_station_subscribe(s, 0, stream->name, (enum perron_class)stream->class,
+					     0, &stream->qos) < 0)
 			return "the client could not subscribe";
+	}
 	while (!stop && flowing(s) < sink.stream_count && perron_clock_now_ns() < until_ns)
 		perron_station_turn(s);
 	return flowing(s) == sink.stream_count ? NULL : "a stream does not flow";
@@ -178,8 +105,8 @@ static const char *flow_wait(struct perron_station *s)
 static void cores_print(const struct perron_station *s)
 {
 	const struct perron_snapshot_source *source = perron_station_snapshot(s);
-	struct perron_snapshot_core rows[8];
-	uint32_t total, count = source->cores(source->context, 0, 8, rows, &total);
+	struct perron_snapshot_core rows[CORE_MAX];
+	uint32_t total, count = source->cores(source->context, 0, CORE_MAX, rows, &total);
 
 	printf("\"cores\": [");
 	for (uint32_t i = 0; i < count; i++)
@@ -211,10 +138,60 @@ static void drops_print(const struct perron_station *s)
 	printf("]");
 }
 
+/* What each peer here relayed since boot, and copied to siblings. */
+static void peers_print(const struct perron_station *s)
+{
+	const char *separator = "";
+
+	printf("\"peers\": [");
+	for (uint32_t i = 0; i < descriptor.peer_count; i++) {
+		struct perron_relay_counters counters;
+		if (!perron_station_counters(s, descriptor.peers[i].id, &counters))
+			continue;
+		printf("%s\n{\"peer\": %u, \"received\": %lu, \"forwarded\": %lu, \"retried\": %lu, "
+		       "\"replicated\": %lu, \"served\": %lu}",
+		       separator, descriptor.peers[i].id, counters.received, counters.forwarded,
+		       counters.retried, counters.replicated, counters.served);
+		separator = ",";
+	}
+	printf("]");
+}
+
+static void marks_print(void)
+{
+	static const char *const names[] = {
+#define X(name, text) [LATENCY_MARK_##name] = text,
+		LATENCY_MARKS(X)
+#undef X
+	};
+
+	printf("\"marks\": {");
+	for (uint32_t i = 0; i < LATENCY_MARK_COUNT; i++)
+		printf("%s\"%s\": {\"at_ns\": %lu, \"busy_ns\": %lu}", i ? ", " : "", names[i],
+		       marks[i].at_ns, marks[i].busy_ns);
+	printf("}");
+}
+
+/* What the station says of itself; without the braces. */
+static void station_print(const struct perron_station *s)
+{
+	const struct perron_snapshot_source *source = perron_station_snapshot(s);
+	struct perron_snapshot_station row;
+
+	source->station(source->context, &row);
+	printf("\"memory_size\": %lu,\n", row.memory_size);
+	cores_print(s);
+	printf(",\n");
+	drops_print(s);
+	printf(",\n");
+	peers_print(s);
+}
+
 static void report(const struct perron_station *s)
 {
-	printf("{\"warm_s\": %g, \"measured_s\": %g, \"streams\": [", options.warm_s,
-	       options.measure_s);
+	printf("{\"warm_s\": %g, \"measured_s\": %g,\n", options.warm_s, options.measure_s);
+	marks_print();
+	printf(",\n\"streams\": [");
 	for (uint32_t i = 0; i < sink.stream_count; i++) {
 		struct perron_subscription_info info;
 		perron_station_subscription(s, 0, i, &info);
@@ -224,9 +201,7 @@ static void report(const struct perron_station *s)
 		printf("}");
 	}
 	printf("],\n");
-	cores_print(s);
-	printf(",\n");
-	drops_print(s);
+	station_print(s);
 	printf("}\n");
 }
 
@@ -239,12 +214,23 @@ static int measure(struct perron_station *s)
 		return EXIT_FAILURE;
 	}
 	(void)turn_for(s, seconds_ns(options.warm_s));
+	mark(s, LATENCY_MARK_FROM);
 	atomic_store(&sink.measuring, true);
 	(void)turn_for(s, seconds_ns(options.measure_s));
+	mark(s, LATENCY_MARK_TO);
 	atomic_store(&sink.measuring, false);
 	/* What the lcore is just about to record is recorded by then. */
 	(void)turn_for(s, 50000000);
 	report(s);
+	return EXIT_SUCCESS;
+}
+
+/* Of a station that measures nothing, once it is told to stop. */
+static int quiet_report(const struct perron_station *s)
+{
+	printf("{");
+	station_print(s);
+	printf("}\n");
 	return EXIT_SUCCESS;
 }
 
@@ -266,7 +252,7 @@ static int run(struct perron_station_config *config)
 	if (ret)
 		fprintf(stderr, "perron-latency: %s\n", error);
 	else if (!sink.stream_count)
-		status = EXIT_SUCCESS;
+		status = quiet_report(s);
 	if (s)
 		perron_station_stop(s);
 	perron_station_destroy(s);
@@ -278,7 +264,7 @@ int main(int argc, char **argv)
 	struct sigaction action = {.sa_handler = on_signal};
 	struct perron_station_source sources[LATENCY_SOURCE_MAX];
 
-	options_parse(argc, argv);
+	latency_options_parse(argc, argv, &options, &sink);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	latency_sink_reset(&sink);

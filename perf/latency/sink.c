@@ -111,14 +111,36 @@ static void histogram_print(const char *name, const struct perron_histogram *h, 
 	fprintf(out, "\"mean\": %.3f}", (double)perron_histogram_mean_ns(h) / 1000);
 }
 
+/* Each bucket that counted something, by its middle: what distributions are put together from. */
+static void buckets_print(const struct perron_histogram *h, FILE *out)
+{
+	const char *separator = "";
+
+	fprintf(out, "\"buckets_ns\": [");
+	for (uint32_t i = 0; i < PERRON_HISTOGRAM_BUCKET_COUNT; i++) {
+		if (!h->buckets[i])
+			continue;
+		fprintf(out, "%s[%lu, %lu]", separator,
+			perron_histogram_bucket_first_ns(i) +
+				perron_histogram_bucket_width_ns(i) / 2,
+			h->buckets[i]);
+		separator = ", ";
+	}
+	fprintf(out, "]");
+}
+
 void latency_stream_print(const struct latency_stream *s, FILE *out)
 {
 	uint64_t sent = s->number_first ? s->number_last - s->number_first + 1 : 0;
 
-	fprintf(out, "\"stream\": \"%s\", \"class\": \"%s\", \"samples\": %lu, \"sent\": %lu, ",
-		s->name, perron_class_name((enum perron_class)s->class), s->made.count, sent);
+	fprintf(out, "\"stream\": \"%s\", \"class\": \"%s\", \"replication\": \"%s\", ", s->name,
+		perron_class_name((enum perron_class)s->class),
+		perron_replication_name(s->qos.replication));
+	fprintf(out, "\"samples\": %lu, \"sent\": %lu, ", s->made.count, sent);
 	fprintf(out, "\"frames\": %lu, \"clock_backwards\": %lu,\n", s->frames, s->backwards);
 	histogram_print("latency_us", &s->made, out);
+	fprintf(out, ",\n");
+	buckets_print(&s->made, out);
 	fprintf(out, ",\n");
 	histogram_print("latency_from_due_us", &s->due, out);
 	fprintf(out, ",\n\"hops\": [");

@@ -149,6 +149,7 @@ struct perron_snapshot_core {
 	uint64_t turn_ns_max;
 	uint64_t gap_ns_max; /* between the ends of two turns: others had the core */
 	uint32_t busy_ppm;   /* share of time in turns that had work */
+	uint64_t busy_ns;    /* that time, since boot */
 	uint64_t frames_received;
 	uint64_t frames_sent;
 	uint64_t cycles_per_frame; /* of busy time */

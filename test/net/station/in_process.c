@@ -4,6 +4,7 @@
  * what people may see of it: counts, a lcore and a housekeeping that stall, the flight recorder.
  * Usage: in_process LCORE_COUNT
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +178,24 @@ static void streams_check(struct perron_station *s)
 	}
 }
 
+/* The large stream alone is replicated: by each peer of its path, in cells of two. */
+static void copies_check(const struct perron_station *s)
+{
+	const uint32_t fragments = MESSAGE_LARGE / PERRON_PAYLOAD_SIZE_MAX + 1;
+	uint32_t copying = 0;
+	bool whole = true;
+
+	for (uint32_t peer = 1; peer <= PEER_COUNT; peer++) {
+		struct perron_relay_counters counters;
+		if (!perron_station_counters(s, peer, &counters) || !counters.replicated)
+			continue;
+		copying++;
+		whole &= counters.replicated >= MESSAGE_MIN * fragments;
+	}
+	check(copying == flows[1].hops - 1, "each peer of the replicated stream's path copies it");
+	check(whole, "frame by frame");
+}
+
 static void rows_check(struct perron_station *s)
 {
 	static struct perron_snapshot_stream streams[ROW_MAX];
@@ -280,6 +299,8 @@ static void dump_check(void)
 
 static void run(struct perron_station *s, int lcore_count)
 {
+	const struct perron_qos bad = {.replication = PERRON_REPLICATION_ACTIVE, .period_us = 1000};
+	const struct perron_qos active = {.replication = PERRON_REPLICATION_ACTIVE};
 	uint64_t until_ns = perron_clock_now_ns() + JOIN_NS;
 
 	while (!perron_station_is_joined(s) && perron_clock_now_ns() < until_ns)
@@ -287,12 +308,15 @@ static void run(struct perron_station *s, int lcore_count)
 	check(perron_station_is_joined(s), "fourteen peers join");
 	/* What is attached has to be known at the root before it is asked for. */
 	turn_for(s, STREAM_NS);
-	check(perron_station_subscribe(s, 0, "small", PERRON_CLASS_ALARM, 0) == 0,
+	check(perron_station_subscribe(s, 0, "small", PERRON_CLASS_ALARM, 0, NULL) == 0,
 	      "the first subscription");
-	check(perron_station_subscribe(s, 0, "large", PERRON_CLASS_NORMAL, 0) == 1,
-	      "the second subscription");
+	check(perron_station_subscribe(s, 0, "large", PERRON_CLASS_NORMAL, 0, &bad) == -EINVAL,
+	      "a policy with a field that it does not have is refused, and takes no number");
+	check(perron_station_subscribe(s, 0, "large", PERRON_CLASS_NORMAL, 0, &active) == 1,
+	      "the second subscription, replicated");
 	turn_for(s, STREAM_NS);
 	streams_check(s);
+	copies_check(s);
 	rows_check(s);
 	dump_check();
 	if (lcore_count > 1)
