@@ -203,6 +203,7 @@ static void report(const struct perron_station *s)
 	printf("],\n");
 	station_print(s);
 	printf("}\n");
+	fflush(stdout);
 }
 
 static int measure(struct perron_station *s)

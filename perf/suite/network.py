@@ -205,16 +205,25 @@ class Processes:
             f.write(text)
         return path
 
-    def start(self, name, command):
-        log = open(os.path.join(self.folder, name + '.log'), 'w', encoding='utf-8')
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                   preexec_fn=die_with_parent)
-        log.close()
+    def start(self, name, command, apart=False):
+        """`apart`: its standard output is not among its words, but by itself (see output)."""
+        with open(self.path(name, 'log'), 'w', encoding='utf-8') as log, \
+                open(self.path(name, 'out') if apart else os.devnull, 'w',
+                     encoding='utf-8') as out:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log,
+                                       stdout=out if apart else log, preexec_fn=die_with_parent)
         self.running.append((name, process))
         return process
 
+    def path(self, name, kind):
+        return os.path.join(self.folder, f'{name}.{kind}')
+
+    def output(self, name):
+        with open(self.path(name, 'out'), encoding='utf-8') as f:
+            return f.read()
+
     def words(self, name):
-        with open(os.path.join(self.folder, name + '.log'), encoding='utf-8') as f:
+        with open(self.path(name, 'log'), encoding='utf-8') as f:
             return f.read()
 
     def dead(self):

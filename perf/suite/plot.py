@@ -45,19 +45,16 @@ plot $rows using 1:3:xticlabel(2) with boxes, \\
 ''')
 
 
-def latency_plot(path, state, results):
-    """Percentiles of the smallest alarms of each mode; of a single mode, all that it has."""
-    if len({r['name'].split('/')[1] for r in results}) > 1:
-        results = [r for r in results if r['name'].endswith('/418/alarm')] or results
+def curves_plot(path, state, title, labelled):
+    """Latency by percentile; `labelled`: a result for each label."""
     blocks, curves = '', []
-    for i, result in enumerate(results):
+    for i, (label, result) in enumerate(labelled.items()):
         rows = [(1 / (1 - share), value) for share, value in result['percentiles']
                 if share < 1 and value > 0]
         blocks += data_block(f'curve{i}', rows)
-        title = result['name'].replace('latency/', '')
-        curves.append(f'$curve{i} using 1:2 with linespoints title "{title}" noenhanced')
+        curves.append(f'$curve{i} using 1:2 with linespoints title "{label}" noenhanced')
     gnuplot(path, blocks + f'''
-set title "one-way latency by percentile\\n{title_of(state)}" noenhanced
+set title "{title}\\n{title_of(state)}" noenhanced
 set logscale xy
 set xlabel "percentile"
 set xtics ("50" 2, "90" 10, "99" 100, "99.9" 1000, "99.99" 10000)
@@ -66,6 +63,23 @@ set grid
 set key outside right top
 plot {', '.join(curves)}
 ''')
+
+
+def latency_plot(path, state, results):
+    """Percentiles of the smallest alarms of each mode; of a single mode, all that it has."""
+    if len({r['name'].split('/')[1] for r in results}) > 1:
+        results = [r for r in results if r['name'].endswith('/418/alarm')] or results
+    curves_plot(path, state, 'one-way latency by percentile',
+                {r['name'].replace('latency/', ''): r for r in results})
+
+
+def daem_plots(base, state, results):
+    """For each placing its cases, by the packets of 4180 bytes."""
+    for placing in sorted({r['name'].split('/')[1] for r in results}):
+        cases = {r['name'].split('/')[2]: r for r in results
+                 if r['name'].split('/')[1] == placing and r['name'].endswith('/large')}
+        curves_plot(f'{base}-daem-{placing}.png', state,
+                    f'one-way latency of 4180 bytes by percentile, {placing}', cases)
 
 
 def of_group(result):
@@ -120,7 +134,10 @@ def write(report_path, state, results):
     small = [r for r in good if 'spread' in r]
     if small:
         micro_plot(base + '-micro.png', state, small)
-    curves = [r for r in good if r.get('percentiles') and not of_group(r)]
+    tables = [r for r in good if r.get('percentiles') and r['name'].startswith('daem/')]
+    if tables:
+        daem_plots(base, state, tables)
+    curves = [r for r in good if r.get('percentiles') and not of_group(r) and r not in tables]
     if curves:
         latency_plot(base + '-latency.png', state, curves)
     groups = [r for r in good if of_group(r)]

@@ -41,14 +41,14 @@ def cores():
 
 
 def arguments(streams, seconds, warm, sources=True, client=True):
-    """`streams`: name, class, size, rate, traced."""
+    """`streams`: name, class, size, rate, traced; peer (SOURCE_PEER), policy (no replication)."""
     words = []
     for s in streams:
         if sources:
-            words += ['--source', f"{s['name']},{SOURCE_PEER},{s['size']},{s['rate']}"
+            words += ['--source', f"{s['name']},{s.get('peer', SOURCE_PEER)},{s['size']},{s['rate']}"
                       + (',traced' if s['traced'] else '')]
         if client:
-            words += ['--subscribe', f"{s['name']},{s['class']}"]
+            words += ['--subscribe', ','.join([s['name'], s['class'], s.get('policy', 'none')])]
     return words + ['--seconds', str(seconds), '--warm', str(warm)]
 
 
@@ -69,15 +69,19 @@ def name_of(processes, what):
     return name
 
 
-def in_process(streams, seconds, warm):
+def one_command(processes):
     """One station, one spinning lcore, no port."""
     core, housekeeping = cores()
     where = {p: NETWORK + '1' for p in ROOTS}
+    file = processes.write('one.yaml', descriptor(
+        name_of(processes, 'one'), NETWORK + '1', PEERS, where, idle='spin', core=core,
+        housekeeping=housekeeping, memory='256MB'))
+    return [program('perf/perron-latency'), '--config', file]
+
+
+def in_process(streams, seconds, warm):
     with Processes() as processes:
-        file = processes.write('one.yaml', descriptor(
-            name_of(processes, 'one'), NETWORK + '1', PEERS, where, idle='spin', core=core,
-            housekeeping=housekeeping, memory='256MB'))
-        command = [program('perf/perron-latency'), '--config', file]
+        command = one_command(processes)
         return client_run(processes, command + arguments(streams, seconds, warm), seconds)
 
 
@@ -116,18 +120,23 @@ def over_wire(driver, streams, seconds, warm):
         return two_stations(ports, [lan.inside(0), lan.inside(1)], streams, seconds, warm)
 
 
-def tree(streams, seconds, warm):
+def tree_commands(lan, processes):
     """14 stations of a peer each, on a bridge, over af_packet; they back off when idle."""
     core, housekeeping = cores()
+    where = {p: lan.address(p - 1) for p in ROOTS}
+    commands = {}
+    for p in PEERS:
+        file = processes.write(f'{p}.yaml', descriptor(
+            name_of(processes, p), lan.address(p - 1), [p], where, idle='backoff',
+            core=core if p % 2 else housekeeping, housekeeping=housekeeping, memory='64MB',
+            port={'driver': 'af_packet', 'interface': lan.interface(p - 1)}))
+        commands[p] = lan.inside(p - 1) + [program('perf/perron-latency'), '--config', file]
+    return commands
+
+
+def tree(streams, seconds, warm):
     with Lan(len(PEERS)) as lan, Processes() as processes:
-        where = {p: lan.address(p - 1) for p in ROOTS}
-        commands = {}
-        for p in PEERS:
-            file = processes.write(f'{p}.yaml', descriptor(
-                name_of(processes, p), lan.address(p - 1), [p], where, idle='backoff',
-                core=core if p % 2 else housekeeping, housekeeping=housekeeping, memory='64MB',
-                port={'driver': 'af_packet', 'interface': lan.interface(p - 1)}))
-            commands[p] = lan.inside(p - 1) + [program('perf/perron-latency'), '--config', file]
+        commands = tree_commands(lan, processes)
         for p in sorted(PEERS, reverse=True):
             if p == 1:
                 return client_run(processes, commands[p] + arguments(
