@@ -148,9 +148,9 @@ static void peers_print(const struct perron_station *s)
 		struct perron_relay_counters counters;
 		if (!perron_station_counters(s, descriptor.peers[i].id, &counters))
 			continue;
-		printf("%s\n{\"peer\": %u, \"received\": %lu, \"forwarded\": %lu, \"retried\": %lu, "
-		       "\"replicated\": %lu, \"served\": %lu}",
-		       separator, descriptor.peers[i].id, counters.received, counters.forwarded,
+		printf("%s\n{\"peer\": %u, \"received\": %lu, \"forwarded\": %lu, ", separator,
+		       descriptor.peers[i].id, counters.received, counters.forwarded);
+		printf("\"retried\": %lu, \"replicated\": %lu, \"served\": %lu}",
 		       counters.retried, counters.replicated, counters.served);
 		separator = ",";
 	}

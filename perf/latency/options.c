@@ -2,7 +2,8 @@
  * The command line:
  *
  *	perron-latency --config FILE [--source NAME,PEER,SIZE,RATE[,traced]]...
- *		[--subscribe NAME,CLASS[,POLICY[,PERIOD_MS]]]... [--warm SECONDS] [--seconds SECONDS]
+ *		[--subscribe NAME,CLASS[,POLICY[,PERIOD_MS]]]...
+ *		[--warm SECONDS] [--seconds SECONDS]
  *
  * POLICY is what the client asks of the stream's replication, in all siblings of each cell on its
  * way: none (unless told), active, or passive with a period.

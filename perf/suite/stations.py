@@ -45,8 +45,8 @@ def arguments(streams, seconds, warm, sources=True, client=True):
     words = []
     for s in streams:
         if sources:
-            words += ['--source', f"{s['name']},{s.get('peer', SOURCE_PEER)},{s['size']},{s['rate']}"
-                      + (',traced' if s['traced'] else '')]
+            source = f"{s['name']},{s.get('peer', SOURCE_PEER)},{s['size']},{s['rate']}"
+            words += ['--source', source + (',traced' if s['traced'] else '')]
         if client:
             words += ['--subscribe', ','.join([s['name'], s['class'], s.get('policy', 'none')])]
     return words + ['--seconds', str(seconds), '--warm', str(warm)]
