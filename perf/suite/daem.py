@@ -13,11 +13,13 @@ passive-PERIOD    all of them passively (Table III, with 0-of-8 for none and 8-o
 
 CPU is what the 14 processes took while it was measured (utime and stime), in per cent of a core. A
 lcore that spins takes all of its core whatever it does, and one that sleeps in between is measured
-with its waking: so in one process it is the share of time in turns that had work. Memory is the
-sum of the processes' peak resident sizes. At rest is before the client asks for anything. Cases are run in turn, in another order each turn, and
-ratios are of runs of one turn. --quick: one turn of 2 s a case; --full: five of 15 s.
+with its waking: so in one process it is the share of time in turns that had work. At rest is before
+the client asks for anything. Memory is the sum of the processes' peak resident sizes. Cases are run
+in turn, in another order each turn, and ratios are of runs of one turn. --quick: one turn of 2 s a
+case; --full: five of 15 s.
 """
 import json
+import subprocess
 import time
 
 from suite import machine, report, stations
@@ -67,6 +69,7 @@ RATIOS = {
 COUNTS = ['samples', 'sent', 'lost', 'duplicates']
 UNITS = {'latency': 'us', 'cpu': '%', 'memory': 'MB'}
 CLIENT_PEER = 1
+END_SECONDS = 10
 # The client asks for nothing until all have joined; so long before that they are at rest.
 REST_NS = 2000000000
 
@@ -118,12 +121,12 @@ def others_end(processes, name):
     """Ends all; what the stations without a client say of themselves."""
     for _, process in processes.running:
         process.terminate()
-    told = []
     for other, process in processes.running:
-        process.wait(timeout=10)
-        if other != name:
-            told.append(json.loads(processes.output(other)))
-    return told
+        try:
+            process.wait(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Fault(f'{other} does not end') from None
+    return [json.loads(processes.output(other)) for other, _ in processes.running if other != name]
 
 
 def stations_run(processes, commands, client, seconds):
