@@ -83,7 +83,7 @@ def names():
 class Plan:
     def __init__(self, options):
         self.turns = 1 if options.quick else 5 if options.full else 2
-        self.seconds = options.seconds or (2 if options.quick else 15 if options.full else 5)
+        self.seconds = options.seconds or (2 if options.quick else 15 if options.full else 4)
 
 
 def is_replicated(sensor, count):
