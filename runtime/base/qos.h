@@ -29,6 +29,7 @@ enum perron_replication {
 struct perron_qos {
 	uint8_t replication; /* enum perron_replication */
 	uint8_t replicas;    /* so many siblings hold copies; 0: all */
+	uint16_t reserved;   /* 0; it is handed on as bytes */
 	uint32_t period_us;  /* passive: 1 ms to 1 min; else 0 */
 };
 

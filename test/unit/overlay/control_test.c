@@ -441,7 +441,8 @@ static void test_subscribe_golden(void **state)
 					   .class = PERRON_CLASS_CRITICAL,
 					   .latency_us = 20000,
 					   .resume = 0x0102,
-					   .qos = {PERRON_REPLICATION_PASSIVE, 2, 100000},
+					   .qos = {.replication = PERRON_REPLICATION_PASSIVE, .replicas = 2,
+						   .period_us = 100000},
 					   .name = "line1/axle"};
 
 	assert_int_equal(perron_subscribe_write(payload, &m), sizeof(golden));
