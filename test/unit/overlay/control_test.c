@@ -441,7 +441,8 @@ static void test_subscribe_golden(void **state)
 					   .class = PERRON_CLASS_CRITICAL,
 					   .latency_us = 20000,
 					   .resume = 0x0102,
-					   .qos = {.replication = PERRON_REPLICATION_PASSIVE, .replicas = 2,
+					   .qos = {.replication = PERRON_REPLICATION_PASSIVE,
+						   .replicas = 2,
 						   .period_us = 100000},
 					   .name = "line1/axle"};
 
