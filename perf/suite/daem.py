@@ -19,6 +19,7 @@ in turn, in another order each turn, and ratios are of runs of one turn. --quick
 case; --full: five of 15 s.
 """
 import json
+import os
 import subprocess
 import time
 
@@ -70,6 +71,9 @@ COUNTS = ['samples', 'sent', 'lost', 'duplicates']
 UNITS = {'latency': 'us', 'cpu': '%', 'memory': 'MB'}
 CLIENT_PEER = 1
 END_SECONDS = 10
+# Of the machine: so much is all of it. Per cent of a core: so much for others disturbs.
+FULL_SHARE = 0.9
+OTHERS_MAX = 5
 # The client asks for nothing until all have joined; so long before that they are at rest.
 REST_NS = 2000000000
 
@@ -310,17 +314,43 @@ def ratios_print(ratios):
         print(line)
 
 
+def others_share(found):
+    """Of the core that lost most to others just before the run, per cent."""
+    measured = found['machine']['measured']
+    return 100 * max(g['lost_share'] for g in measured['gaps']) if measured else 0
+
+
+def doubts(placing, found):
+    """What makes these figures say less than they seem to, a line each."""
+    lines = []
+    room = 100 * len(os.sched_getaffinity(0))
+    full = [case for case, runs in found.items()
+            if placing == 'tree' and median([f['cpu'] for f in runs]) > FULL_SHARE * room]
+    if full:
+        line = f"{placing}: {', '.join(full)} took all of {room} %, and cannot be told apart by CPU"
+        if NONE in found:
+            most = room / median([f['cpu'] for f in found[NONE]])
+            line += f'; none could have taken more than {most:.2f} times that of {NONE}'
+        lines.append(line)
+    busy = [case for case, runs in found.items() if max(map(others_share, runs)) > OTHERS_MAX]
+    if busy:
+        lines.append(f"{placing}: others had more than {OTHERS_MAX} % of a core before runs of "
+                     f"{', '.join(busy)}: ratios with these are about the others as well")
+    return lines
+
+
 def counts_text(runs):
-    """Hops of the paths, frames that the client lost, copies that were made."""
+    """Hops of the paths, frames the client lost, copies made, what others had of the machine."""
     return f"{median([f['hops'] for f in runs]):5.2f} {sum(f['lost'] for f in runs):5} " \
-           f"{sum(f['copies'] for f in runs):8}"
+           f"{sum(f['copies'] for f in runs):8} {max(map(others_share, runs)):8.1f}"
 
 
 def table_i_print(placing, found):
     cpu = 'busy' if placing == 'process' else 'CPU'
     print(f"\nTable I, {placing}: one way\n{'':5} {'packet':7} {'median us':>10} {'p99 us':>9} "
           f"{'paper ms':>9} {cpu + ' %':>8} {'at rest %':>9} {'paper s':>8} {'MB':>7} "
-          f"{'planned':>8} {'paper MB':>8} {'hops':>5} {'lost':>5} {'copies':>8}")
+          f"{'planned':>8} {'paper MB':>8} {'hops':>5} {'lost':>5} {'copies':>8} "
+          f"{'others %':>8}")
     for case, (label, latency_ms, cpu_s, size_mb) in TABLE_I.items():
         runs = found.get(case)
         for packet in PACKETS if runs else []:
@@ -339,7 +369,8 @@ def table_i_print(placing, found):
 def table_iii_print(placing, found):
     print(f"\nTable III, {placing}, without faults (the paper's: one fault, at level 0, 1, 2)\n"
           f"{'':15} {'mean of medians us':>18} {'to none':>8} {'p99 us':>9} "
-          f"{'paper ms':>17} {'to none':>17} {'hops':>5} {'lost':>5} {'copies':>8}")
+          f"{'paper ms':>17} {'to none':>17} {'hops':>5} {'lost':>5} {'copies':>8} "
+          f"{'others %':>8}")
     for case, (label, latency_ms) in TABLE_III.items():
         runs = found.get(case)
         if not runs:
@@ -367,6 +398,7 @@ def run(wanted, options):
         if found:
             table_i_print(placing, found)
             table_iii_print(placing, found)
+            print(*doubts(placing, found), sep='\n', flush=True)
     for result in results:
         if 'error' in result:
             report.line(result)
