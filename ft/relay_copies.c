@@ -131,12 +131,25 @@ static void passive_taken(struct perron_relay *r, uint64_t now_ns, struct relay_
 		relay_replica_hold(r, own, sequence, handle, out);
 }
 
-static bool kept_get(const struct relay_path *p, const struct relay_replica *own, uint64_t sequence,
-		     uint64_t *handle)
+/* The first frame that is kept here from `from` on, and not acknowledged; 0: none. */
+static uint64_t kept_next(const struct relay_path *p, const struct relay_replica *own,
+			  uint64_t from, uint64_t *handle)
 {
-	if (p->origin)
-		return perron_origin_get(p->origin, sequence, handle);
-	return own && perron_replica_get(&own->frames, sequence, handle);
+	if (!p->origin) {
+		while (own && (from = perron_replica_next(&own->frames, from))) {
+			if (!perron_ack_has(&p->path.acked, from))
+				return perron_replica_get(&own->frames, from, handle) ? from : 0;
+			from++;
+		}
+		return 0;
+	}
+	if (from < p->origin->first)
+		from = p->origin->first;
+	for (; from < p->origin->next; from++)
+		if (!perron_ack_has(&p->path.acked, from) &&
+		    perron_origin_get(p->origin, from, handle))
+			return from;
+	return 0;
 }
 
 /* What was not acknowledged within its period is copied now. */
@@ -145,18 +158,16 @@ static bool passive_period(struct perron_relay *r, uint64_t now_ns, struct relay
 {
 	const struct relay_replica *own =
 		relay_replica_of(r, p->path.stream, p->path.class, r->cfg.peer, r->cfg.incarnation);
-	uint64_t from = p->copies.period_from > floor_of(p) ? p->copies.period_from : floor_of(p);
 	uint32_t left = COPIES_MAX / (p->copies.count ? p->copies.count : 1);
+	uint64_t from = p->copies.period_from;
 	uint64_t handle;
 
-	for (; from <= p->path.high; from++) {
-		if (perron_ack_has(&p->path.acked, from) || !kept_get(p, own, from, &handle))
-			continue;
+	while ((from = kept_next(p, own, from, &handle))) {
 		if (!left--) {
 			p->copies.period_from = from;
 			return false;
 		}
-		copies_send(r, now_ns, p, from, handle, out);
+		copies_send(r, now_ns, p, from++, handle, out);
 	}
 	p->copies.period_from = 0;
 	return true;

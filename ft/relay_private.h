@@ -237,6 +237,9 @@ void relay_orphans_tell(struct perron_relay *r, struct perron_effects *out);
 /* A frame of the path's that is held here, for whomever. */
 bool relay_replica_find(const struct perron_relay *r, const struct perron_path *p,
 			uint64_t sequence, uint64_t *handle);
+/* The first of the path's that is held from `sequence` on, for whomever; 0: none. */
+uint64_t relay_replica_next(const struct perron_relay *r, const struct perron_path *p,
+			    uint64_t sequence);
 /* Sends what is held from *from on to the branches that lack it; false: there is more. */
 bool relay_replica_serve(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 			 uint64_t *from, struct perron_effects *out);

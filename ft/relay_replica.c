@@ -214,28 +214,24 @@ static void replica_ack_send(struct perron_relay *r, uint64_t now_ns, struct rel
 		(void)relay_send(r, now_ns, &l->party, &header, payload, out);
 }
 
-/* Nobody has spoken of it for long: whoever was to come for it has come. */
-static bool is_forgotten(const struct perron_relay *r, uint64_t now_ns,
-			 const struct relay_replica *b)
+/* Our own path is closed, or nobody spoke of it for long: whoever was to come for it has come. */
+static bool is_over(struct perron_relay *r, uint64_t now_ns, const struct relay_replica *b)
 {
-	bool is_own = b->primary == r->cfg.peer;
-
-	return !is_own && now_ns - b->heard_ns >= r->cfg.branch_keep_ns;
+	return b->primary == r->cfg.peer ? !relay_path(r, b->stream, b->class)
+					 : now_ns - b->heard_ns >= r->cfg.branch_keep_ns;
 }
 
 static void replica_tick(struct perron_relay *r, uint64_t now_ns, struct relay_replica *b,
 			 struct perron_effects *out)
 {
-	bool is_own = b->primary == r->cfg.peer;
-	bool is_over = is_own ? !relay_path((struct perron_relay *)r, b->stream, b->class)
-			      : is_forgotten(r, now_ns, b);
+	bool over = is_over(r, now_ns, b);
 
 	if (b->ack_due_ns && b->ack_due_ns <= now_ns)
 		replica_ack_send(r, now_ns, b, out);
-	if (is_over)
+	if (over)
 		perron_replica_raise(&b->frames, b->frames.high + 1);
 	relay_replica_sweep(r, now_ns, b, out);
-	if (is_over && !b->frames.count)
+	if (over && !b->frames.count)
 		replica_free(r, b);
 }
 

@@ -52,12 +52,9 @@ static uint64_t gap_end(const struct perron_relay *r, const struct relay_path *p
 {
 	uint64_t floor = branch_floor(&p->path, b);
 	uint64_t from = b->ack.cumulative + 1 > b->floor ? b->ack.cumulative + 1 : b->floor;
-	uint64_t handle;
+	uint64_t held = relay_replica_next(r, &p->path, from);
 
-	for (uint32_t i = 0; i < r->cfg.replica_window && from < floor; i++, from++)
-		if (relay_replica_find(r, &p->path, from, &handle))
-			return from;
-	return floor;
+	return held && held < floor ? held : floor;
 }
 
 void relay_gap_send(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,

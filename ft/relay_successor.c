@@ -38,39 +38,49 @@ void relay_orphans_tell(struct perron_relay *r, struct perron_effects *out)
 		r->orphan_view = view->id;
 }
 
+/* An origin here knows better what it has. */
+static uint32_t first_set(const struct perron_relay *r, const struct perron_path *p)
+{
+	return p->origin ? PERRON_MAP_NONE : relay_replica_first(r, p->stream, p->class);
+}
+
 bool relay_replica_find(const struct perron_relay *r, const struct perron_path *p,
 			uint64_t sequence, uint64_t *handle)
 {
-	uint32_t i = sequence ? relay_replica_first(r, p->stream, p->class) : PERRON_MAP_NONE;
-
-	for (; i != PERRON_MAP_NONE; i = r->replicas[i].next)
+	for (uint32_t i = first_set(r, p); i != PERRON_MAP_NONE; i = r->replicas[i].next)
 		if (perron_replica_get(&r->replicas[i].frames, sequence, handle))
 			return true;
 	return false;
 }
 
+uint64_t relay_replica_next(const struct perron_relay *r, const struct perron_path *p,
+			    uint64_t sequence)
+{
+	uint64_t least = 0;
+
+	for (uint32_t i = first_set(r, p); i != PERRON_MAP_NONE; i = r->replicas[i].next) {
+		uint64_t next = perron_replica_next(&r->replicas[i].frames, sequence);
+		if (next && (!least || next < least))
+			least = next;
+	}
+	return least;
+}
+
 bool relay_replica_serve(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 			 uint64_t *from, struct perron_effects *out)
 {
-	uint32_t left = SERVED_MAX;
-	uint64_t high = 0;
-
-	for (uint32_t i = relay_replica_first(r, p->path.stream, p->path.class);
-	     i != PERRON_MAP_NONE; i = r->replicas[i].next)
-		if (r->replicas[i].frames.high > high)
-			high = r->replicas[i].frames.high;
-	for (; *from <= high; ++*from) {
+	for (uint32_t left = SERVED_MAX; left; left--) {
+		uint64_t sequence = relay_replica_next(r, &p->path, *from);
 		uint64_t handle;
-		if (!relay_replica_find(r, &p->path, *from, &handle))
-			continue;
-		if (!left--)
-			return false;
-		if (*from > p->path.high)
-			p->path.high = *from;
-		relay_fan_out(r, now_ns, p, *from, handle, PERRON_FLAG_RETRY, out);
+		if (!sequence || !relay_replica_find(r, &p->path, sequence, &handle))
+			return true;
+		if (sequence > p->path.high)
+			p->path.high = sequence;
+		relay_fan_out(r, now_ns, p, sequence, handle, PERRON_FLAG_RETRY, out);
 		r->counters.served++;
+		*from = sequence + 1;
 	}
-	return true;
+	return false;
 }
 
 /* The highest that any class of the stream holds of that peer's; 0: nothing is held. */
@@ -78,7 +88,7 @@ static uint64_t orphan_high(struct perron_relay *r, uint32_t stream, const struc
 {
 	uint64_t high = 0;
 
-	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class ++) {
+	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++) {
 		const struct relay_replica *b =
 			relay_replica_of(r, stream, class, of->id, of->incarnation);
 		if (b && b->frames.high > high)
@@ -111,7 +121,7 @@ int relay_adopt(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
 
 	if (!held || relay_stream(r, stream))
 		return -ENOENT;
-	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class ++) {
+	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++) {
 		struct relay_replica *b =
 			relay_replica_of(r, stream, class, of->id, of->incarnation);
 		p = relay_path(r, stream, class);

@@ -46,6 +46,18 @@ bool perron_replica_get(const struct perron_replica *b, uint64_t sequence, uint6
 	return true;
 }
 
+uint64_t perron_replica_next(const struct perron_replica *b, uint64_t sequence)
+{
+	uint64_t ignored;
+
+	if (sequence < b->swept)
+		sequence = b->swept;
+	for (; b->count && sequence <= b->high && sequence - b->swept < b->window; sequence++)
+		if (perron_replica_get(b, sequence, &ignored))
+			return sequence;
+	return 0;
+}
+
 bool perron_replica_take(struct perron_replica *b, uint64_t sequence, uint64_t *handle)
 {
 	if (!perron_replica_get(b, sequence, handle))

@@ -33,7 +33,9 @@ void perron_replica_init(struct perron_replica *b, struct perron_replica_slot *s
 /* NONE: it is held from now on, and its handle is the buffer's. DUPLICATE; WINDOW: no room yet. */
 enum perron_drop perron_replica_put(struct perron_replica *b, uint64_t sequence, uint64_t handle);
 bool perron_replica_get(const struct perron_replica *b, uint64_t sequence, uint64_t *handle);
-/* The same, and it is held no more. */
+/* The first that is held from `sequence` on; 0: none. At most `window` looks, however far it is. */
+uint64_t perron_replica_next(const struct perron_replica *b, uint64_t sequence);
+/* As perron_replica_get, and it is held no more. */
 bool perron_replica_take(struct perron_replica *b, uint64_t sequence, uint64_t *handle);
 /* Nothing below is wanted any more; never goes back. */
 void perron_replica_raise(struct perron_replica *b, uint64_t floor);

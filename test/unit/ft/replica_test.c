@@ -119,6 +119,24 @@ static void what_is_taken_is_held_no_more(void **state)
 	expect_assert_failure(perron_replica_init(b, f.slots, 48, 1));
 }
 
+/* A floor, or another life's first frame, is 2^32 ahead: no look goes there step by step. */
+static void the_next_is_found_within_the_window(void **state)
+{
+	struct fixture f;
+	struct perron_replica *b = make(&f);
+
+	(void)state;
+	assert_true(perron_replica_next(b, FIRST) == 0);
+	assert_int_equal(perron_replica_put(b, FIRST + 3, 1), PERRON_DROP_NONE);
+	assert_true(perron_replica_next(b, 1) == FIRST + 3);
+	assert_true(perron_replica_next(b, FIRST + 3) == FIRST + 3);
+	assert_true(perron_replica_next(b, FIRST + 4) == 0);
+	perron_replica_raise(b, UINT64_C(1) << 60);
+	assert_true(perron_replica_next(b, FIRST + 4) == 0);
+	assert_int_equal(sweep(b, WINDOW), 1);
+	assert_true(perron_replica_next(b, FIRST) == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,6 +145,7 @@ int main(void)
 		cmocka_unit_test(letting_go_is_bounded_and_goes_on),
 		cmocka_unit_test(what_is_held_is_said),
 		cmocka_unit_test(what_is_taken_is_held_no_more),
+		cmocka_unit_test(the_next_is_found_within_the_window),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
