@@ -26,12 +26,37 @@ LOOK_SECONDS = 0.1
 
 
 class Station:
-    """One perrond; `running` is whether it should be."""
+    """One perrond, or what `command` makes of it; `running` is whether it should be."""
 
-    def __init__(self, name, peers, file, inside, socket):
+    def __init__(self, name, peers, file, inside, socket, command=None):
         self.name, self.peers, self.file = name, peers, file
         self.inside, self.socket = inside, socket
+        self.command = command or [program('apps/perrond/perrond'), '--', '--config', file]
         self.process, self.running, self.lives = None, False, 0
+
+
+class Watch:
+    """The rows of a cell's `watch`, as they come."""
+
+    def __init__(self, process):
+        self.process = process
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.data = b''
+
+    def read(self):
+        """Rows that came since the last call."""
+        try:
+            while part := os.read(self.process.stdout.fileno(), 65536):
+                self.data += part
+        except BlockingIOError:
+            pass
+        *lines, self.data = self.data.split(b'\n')
+        return [json.loads(line) for line in lines]
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
 
 
 class Cell:
@@ -63,9 +88,8 @@ class Cell:
     def start(self, index):
         station = self.stations[index]
         station.lives += 1
-        station.process = self.processes.start(
-            f'{station.name}.{station.lives}',
-            station.inside + [program('apps/perrond/perrond'), '--', '--config', station.file])
+        station.process = self.processes.start(f'{station.name}.{station.lives}',
+                                               station.inside + station.command)
         station.running = True
 
     def kill(self, index, number=signal.SIGKILL):

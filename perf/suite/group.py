@@ -108,40 +108,24 @@ def perron_load(cell, count, scene, plan):
             'others': percentiles(others, others['count']) if others['count'] else None}
 
 
-class Views:
-    """The views that a station tells, as it does."""
-
-    def __init__(self, cell, index):
-        self.process = cell.watch(index)
-        os.set_blocking(self.process.stdout.fileno(), False)
-        self.text = ''
-
-    def since(self, at_ns, members):
-        """When its first regular view of so many after at_ns was installed; None: not yet."""
-        self.text += self.process.stdout.read() or ''
-        *lines, self.text = self.text.split('\n')
-        for line in lines:
-            row = json.loads(line)
-            if row.get('event') == 'view' and row['at_ns'] > at_ns and \
-                    len(row['members']) == members:
-                return row['at_ns']
-        return None
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
+def view_since(watch, at_ns, members):
+    """When a station's first regular view of so many after at_ns was installed; None: not yet."""
+    for row in watch.read():
+        if row.get('event') == 'view' and row['at_ns'] > at_ns and len(row['members']) == members:
+            return row['at_ns']
+    return None
 
 
 def perron_kill(cell, count, victim):
     """ms from the kill to the last survivor's view without the victim."""
-    watches = [Views(cell, i) for i in range(count) if i != victim]
+    watches = [cells.Watch(cell.watch(i)) for i in range(count) if i != victim]
     try:
         time.sleep(0.5 + random.random() / 10)
         at_ns = cell.kill(victim)
         views, until = [None] * len(watches), time.monotonic() + 20
         while None in views and time.monotonic() < until:
             time.sleep(0.01)
-            views = [v or w.since(at_ns, count - 1) for v, w in zip(views, watches)]
+            views = [v or view_since(w, at_ns, count - 1) for v, w in zip(views, watches)]
         if None in views:
             raise Fault('no view without the member that was killed within 20 s')
         return (max(views) - at_ns) / 1e6
