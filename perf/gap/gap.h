@@ -1,10 +1,10 @@
 /*
- * perron-gap: what a client sees while that which serves it is killed, a line a delivery. perf/bench
- * gap starts it and makes figures of the lines.
+ * perron-gap: what a client sees while that which serves it is killed, a line a delivery.
+ * perf/suite/gap.py starts it and makes figures of the lines.
  *
  *	main.c    the command line, the lines
- *	follow.c  a Perron stream, as any program on a Linux host gets it: libperron over the kernel's UDP
- *	ask.c     the yardstick's client: a request by UDP each interval; and the echo that answers it
+ *	follow.c  a Perron stream, as any program on a Linux host gets it: through libperron
+ *	ask.c     the yardstick's client: a request by UDP each interval; and the echo
  *
  * One thread, in one process.
  */

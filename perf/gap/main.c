@@ -3,8 +3,9 @@
  *	perron-gap [--priority N] ask ADDRESS INTERVAL_US
  *	perron-gap [--priority N] answer ADDRESS
  *
- * --priority: SCHED_FIFO of that rank. LOST_MS 0: libperron's own. `answer` binds to an address that
- * the host may not have yet. All run until SIGTERM. Exit status: 0; 1 it could not; 2 wrong usage.
+ * --priority: SCHED_FIFO of that rank. LOST_MS 0: libperron's own. `answer` binds to an address
+ * that the host may not have yet. All run until SIGTERM. Exit status: 0; 1 it could not; 2 wrong
+ * usage.
  */
 #include "perf/gap/gap.h"
 

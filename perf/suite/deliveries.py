@@ -1,4 +1,4 @@
-"""The lines of a perron-gap as they come: when which number was delivered, and which way it came."""
+"""The lines of a perron-gap as they come: when which number was delivered, by which way."""
 import bisect
 import time
 
@@ -74,19 +74,18 @@ class Deliveries:
     def span(self, from_ns, to_ns):
         return bisect.bisect_right(self.at_ns, from_ns), bisect.bisect_right(self.at_ns, to_ns)
 
-    def stall(self, from_ns, to_ns):
-        """Longest time between two deliveries, the second of them in that time; and its end."""
-        first, end = self.span(from_ns, to_ns)
-        if first == 0 or first == end:
-            raise Fault(f'{self.name}: nothing was delivered in {(to_ns - from_ns) / 1e6:.0f} ms')
-        return max((self.at_ns[i] - self.at_ns[i - 1], self.at_ns[i]) for i in range(first, end))
+    def silence(self, begins, ends):
+        """The longest that began and ended in these times, (from, to): its length, and its end."""
+        first, last = self.span(*ends)
+        found = [(self.at_ns[i] - self.at_ns[i - 1], self.at_ns[i])
+                 for i in range(max(first, 1), last) if begins[0] < self.at_ns[i - 1] <= begins[1]]
+        if not found:
+            raise Fault(f'{self.name}: nothing was delivered in {(ends[1] - ends[0]) / 1e6:.0f} ms')
+        return max(found)
 
-    def stall_ms(self, from_ns, to_ns):
-        return self.stall(from_ns, to_ns)[0] / 1e6
-
-    def ends_ms(self, from_ns, to_ns):
-        """When the longest ended, from from_ns on."""
-        return (self.stall(from_ns, to_ns)[1] - from_ns) / 1e6
+    def silence_ms(self, from_ns, to_ns):
+        """The longest that ended in that time."""
+        return self.silence((0, to_ns), (from_ns, to_ns))[0] / 1e6
 
     def silences(self, from_ns, to_ns, least_ns):
         """Those of that time that were as long: when each began, since from_ns, and its length."""
