@@ -528,6 +528,7 @@ uint32_t perron_path_setup_write(uint8_t *out, const struct perron_path_setup *m
 	perron_write8(&w, m->hops);
 	perron_write64(&w, m->resume);
 	qos_write(&w, &m->qos);
+	bool_write(&w, m->firm);
 	name_write(&w, m->name);
 	return writer_done(&w);
 }
@@ -544,6 +545,7 @@ bool perron_path_setup_read(const uint8_t *data, uint32_t size, struct perron_pa
 	m->hops = perron_read8(&r);
 	m->resume = perron_read64(&r);
 	m->qos = qos_read(&r);
+	m->firm = bool_read(&r);
 	name_read(&r, m->name);
 	return perron_reader_done(&r);
 }

@@ -139,6 +139,7 @@ struct perron_path_setup {
 	uint8_t hops;
 	uint64_t resume;
 	struct perron_qos qos; /* the strongest below */
+	bool firm; /* refused if the cell has fewer siblings; else it gets as many as there are */
 	char name[PERRON_SENSOR_NAME_MAX + 1];
 };
 

@@ -246,8 +246,10 @@ static void setup_terms(const struct p3_path *p, struct perron_path_setup *setup
 	for (uint32_t i = 0; i < p->branch_count; i++)
 		if (p->branches[i].hops > setup->hops)
 			setup->hops = p->branches[i].hops;
-	for (uint32_t i = 0; i < p->branch_count; i++)
+	for (uint32_t i = 0; i < p->branch_count; i++) {
 		setup->qos = perron_qos_stronger(&setup->qos, &p->branches[i].qos);
+		setup->firm |= p->branches[i].firm && !p->branches[i].ready;
+	}
 	if (tightest) {
 		setup->latency_us = tightest->latency_us;
 		setup->spent_us = tightest->spent_us;
@@ -296,6 +298,7 @@ struct branch_request {
 	uint8_t hops;
 	uint64_t resume;
 	struct perron_qos qos;
+	bool firm;
 };
 
 static struct p3_path *path_make(struct perron_overlay *o, const struct perron_directory_entry *e,
@@ -356,7 +359,8 @@ static uint8_t branch_request(struct perron_overlay *o, uint64_t now_ns,
 			path_free(o, p, out);
 		return PERRON_VERDICT_LATENCY;
 	}
-	if (!branch_is_served(p, &request->party) && request->qos.replicas >= p3_cell_size(o)) {
+	if (!branch_is_served(p, &request->party) && request->firm &&
+	    request->qos.replicas >= p3_cell_size(o)) {
 		if (is_new)
 			path_free(o, p, out);
 		return PERRON_VERDICT_REPLICAS;
@@ -370,6 +374,7 @@ static uint8_t branch_request(struct perron_overlay *o, uint64_t now_ns,
 	b->spent_us = request->spent_us;
 	b->hops = request->hops;
 	b->qos = request->qos;
+	b->firm = request->firm;
 	b->expires_ns = now_ns + branch_keep_ns(o);
 	struct perron_command *command =
 		path_command(o, p, PERRON_COMMAND_BRANCH_OPEN, sizeof(b->qos), out);
@@ -449,6 +454,7 @@ void p3_subscribe(struct perron_overlay *o, uint64_t now_ns, const struct perron
 		.hops = 1,
 		.resume = m.resume,
 		.qos = m.qos,
+		.firm = m.resume == 0, /* who was served once goes on with fewer replicas */
 	};
 	uint8_t verdict = branch_request(o, now_ns, &request, e, out);
 	if (verdict != PERRON_VERDICT_OK)
@@ -513,6 +519,7 @@ void p3_path_setup(struct perron_overlay *o, uint64_t now_ns, const struct perro
 		.hops = (uint8_t)(m.hops + 1),
 		.resume = m.resume,
 		.qos = m.qos,
+		.firm = m.firm,
 	};
 	uint8_t verdict = branch_request(o, now_ns, &request, e, out);
 	if (verdict != PERRON_VERDICT_OK)

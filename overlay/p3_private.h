@@ -31,6 +31,7 @@ struct p3_branch {
 	uint32_t spent_us;         /* estimate from the client to here */
 	uint8_t hops;              /* from the client to here */
 	struct perron_qos qos;
+	bool firm;                 /* refused if it cannot have all of `qos` */
 	bool ready;                /* was answered */
 	uint64_t expires_ns;
 };

@@ -335,6 +335,7 @@ static void path_setup_draw(struct perron_path_setup *m)
 	m->spent_us = random32();
 	m->hops = below(256);
 	m->resume = random64();
+	m->firm = below(2);
 	name_draw(m->name);
 }
 
@@ -346,6 +347,7 @@ static void path_setup_same(const struct perron_path_setup *a, const struct perr
 	SAME(spent_us);
 	SAME(hops);
 	SAME(resume);
+	SAME(firm);
 	assert_string_equal(a->name, b->name);
 }
 

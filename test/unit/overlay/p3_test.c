@@ -573,6 +573,38 @@ static void a_bound_below_the_estimate_is_refused(void **state)
 	rig_free(g);
 }
 
+static uint8_t setup_verdict(struct rig *g, uint8_t replicas, bool firm, uint8_t *possible)
+{
+	struct perron_path_reply m;
+
+	GIVE(g, party(ROOT), true, PATH_SETUP, path_setup,
+	     {.stream = perron_stream_id(SENSOR), .hops = 1, .firm = firm, .name = SENSOR,
+	      .qos = {.replication = PERRON_REPLICATION_ACTIVE, .replicas = replicas}});
+	const struct perron_command *c = sent(g, PERRON_TYPE_PATH_REPLY, ROOT);
+	if (!c)
+		return PERRON_VERDICT_OK;
+	assert_true(perron_path_reply_read(c->payload, c->payload_size, &m));
+	*possible = m.replicas;
+	return m.verdict;
+}
+
+/* A stream that begins has what it asks for; one that stood goes on with what there is. */
+static void too_few_siblings_refuse_a_stream_only_as_it_begins(void **state)
+{
+	struct rig *g = joined();
+	uint8_t possible;
+
+	(void)state;
+	child_add(g, CHILD, "0.0.0#1");
+	advertise(g, CHILD, false, 5);
+	assert_int_equal(setup_verdict(g, 15, true, &possible), PERRON_VERDICT_REPLICAS);
+	assert_true(possible < 15);
+	assert_null(commanded(g, PERRON_COMMAND_BRANCH_OPEN, 0, ROOT));
+	assert_int_equal(setup_verdict(g, 15, false, &possible), PERRON_VERDICT_OK);
+	assert_non_null(commanded(g, PERRON_COMMAND_BRANCH_OPEN, 0, ROOT));
+	rig_free(g);
+}
+
 /* Make before break: the old way is told when the new one has answered. */
 static void the_old_way_is_told_when_the_new_one_answered(void **state)
 {
@@ -817,6 +849,7 @@ int main(void)
 		cmocka_unit_test(what_is_beside_us_is_not_passed_on),
 		cmocka_unit_test(only_the_upstream_answers_for_a_path),
 		cmocka_unit_test(a_bound_below_the_estimate_is_refused),
+		cmocka_unit_test(too_few_siblings_refuse_a_stream_only_as_it_begins),
 		cmocka_unit_test(the_old_way_is_told_when_the_new_one_answered),
 		cmocka_unit_test(a_way_that_is_lost_is_looked_for_at_once),
 		cmocka_unit_test(a_branch_ends_by_its_own_life_or_with_time),
