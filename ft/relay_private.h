@@ -178,10 +178,10 @@ void relay_path_close(struct perron_relay *r, uint64_t now_ns, struct relay_path
  */
 void perron_relay_witness(struct perron_relay *r, uint64_t now_ns, uint32_t peer);
 
-/* Sends a frame to each branch that lacks it. */
-void relay_fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
-		   uint64_t sequence, uint64_t handle, uint8_t frame_flags,
-		   struct perron_effects *out);
+/* Sends a frame to each branch that lacks it: how many. */
+uint32_t relay_fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		       uint64_t sequence, uint64_t handle, uint8_t frame_flags,
+		       struct perron_effects *out);
 
 /* --- relay_copies.c --- */
 

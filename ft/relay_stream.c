@@ -173,12 +173,10 @@ static bool branch_wants(const struct perron_branch *b, uint64_t sequence)
 	return b->started && sequence >= b->floor && !perron_ack_has(&b->ack, sequence);
 }
 
-/* Sends one frame to each branch that lacks it; `flags`: LAST if it is of no use afterwards. */
-static uint32_t fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
-			uint64_t sequence, uint64_t handle, uint8_t frame_flags, bool last,
-			struct perron_effects *out)
+uint32_t relay_fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		       uint64_t sequence, uint64_t handle, uint8_t frame_flags,
+		       struct perron_effects *out)
 {
-	struct perron_effect *latest = NULL;
 	uint32_t sent = 0;
 
 	for (uint32_t i = 0; i < p->path.branch_count; i++) {
@@ -198,21 +196,23 @@ static uint32_t fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 			relay_drop_of(r, p->drop, PERRON_DROP_EFFECTS_FULL, 1);
 			continue;
 		}
-		latest = &out->items[before];
 		b->forwarded++;
 		sent++;
 	}
-	if (latest && last)
-		latest->flags |= PERRON_EFFECT_LAST;
 	r->counters.forwarded += sent;
 	return sent;
 }
 
-void relay_fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
-		   uint64_t sequence, uint64_t handle, uint8_t frame_flags,
-		   struct perron_effects *out)
+/* The latest of what was sent of a frame that is of no use afterwards need not be a copy. */
+static void last_mark(struct perron_effects *out, uint32_t from, uint64_t handle)
 {
-	(void)fan_out(r, now_ns, p, sequence, handle, frame_flags, false, out);
+	for (uint32_t i = out->count; i-- > from;) {
+		struct perron_effect *e = &out->items[i];
+		if (e->kind != PERRON_EFFECT_FORWARD || e->handle != handle)
+			continue;
+		e->flags |= PERRON_EFFECT_LAST;
+		return;
+	}
 }
 
 static enum perron_drop data_permit(const struct relay_path *p, const struct perron_header *header)
@@ -251,12 +251,17 @@ void relay_data(struct perron_relay *r, uint64_t now_ns, const struct perron_fra
 		clients_watch(r, now_ns, p, out);
 	}
 	uint8_t flags = header->flags & PERRON_FLAG_RETRY;
-	if (!perron_ack_has(&p->path.acked, header->sequence))
+	bool acked = perron_ack_has(&p->path.acked, header->sequence);
+	uint32_t before = out->count;
+	uint32_t sent =
+		relay_fan_out(r, now_ns, p, header->sequence, frame->handle, flags, out);
+	if (!acked)
 		relay_replicate(r, now_ns, p, header->sequence, frame->handle, out);
-	bool last = !relay_path_holds(p);
-	if (!fan_out(r, now_ns, p, header->sequence, frame->handle, flags, last, out)) {
+	if (!relay_path_holds(p))
+		last_mark(out, before, frame->handle);
+	if (!sent) {
 		relay_drop_of(r, p->drop, PERRON_DROP_DUPLICATE, 1);
-		if (perron_ack_has(&p->path.acked, header->sequence))
+		if (acked)
 			ack_schedule(r, now_ns, p); /* what we said upstream was lost */
 	}
 }
@@ -395,8 +400,8 @@ static void frame_originate(struct perron_relay *r, uint64_t now_ns, struct rela
 	perron_effects_hold(out, frame->handle);
 	relay_wake_at(r, p->origin->due_ns);
 	clients_watch(r, now_ns, p, out);
+	(void)relay_fan_out(r, now_ns, p, sequence, frame->handle, 0, out);
 	relay_replicate(r, now_ns, p, sequence, frame->handle, out);
-	fan_out(r, now_ns, p, sequence, frame->handle, 0, false, out);
 }
 
 enum perron_offer perron_relay_offer(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
@@ -489,8 +494,9 @@ static void origin_tick(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 		} else {
 			r->counters.retried++;
 			p->path.retried++;
+			(void)relay_fan_out(r, now_ns, p, cursor, f->handle, PERRON_FLAG_RETRY,
+					    out);
 			relay_copies_retry(r, now_ns, p, cursor, f->handle, out);
-			fan_out(r, now_ns, p, cursor, f->handle, PERRON_FLAG_RETRY, false, out);
 		}
 		cursor++;
 		--*retry_budget;

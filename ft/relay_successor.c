@@ -76,7 +76,7 @@ bool relay_replica_serve(struct perron_relay *r, uint64_t now_ns, struct relay_p
 			return true;
 		if (sequence > p->path.high)
 			p->path.high = sequence;
-		relay_fan_out(r, now_ns, p, sequence, handle, PERRON_FLAG_RETRY, out);
+		(void)relay_fan_out(r, now_ns, p, sequence, handle, PERRON_FLAG_RETRY, out);
 		r->counters.served++;
 		*from = sequence + 1;
 	}

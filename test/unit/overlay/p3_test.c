@@ -575,7 +575,7 @@ static void a_bound_below_the_estimate_is_refused(void **state)
 
 static uint8_t setup_verdict(struct rig *g, uint8_t replicas, bool firm, uint8_t *possible)
 {
-	struct perron_path_reply m;
+	struct perron_path_reply answer;
 
 	GIVE(g, party(ROOT), true, PATH_SETUP, path_setup,
 	     {.stream = perron_stream_id(SENSOR), .hops = 1, .firm = firm, .name = SENSOR,
@@ -583,9 +583,9 @@ static uint8_t setup_verdict(struct rig *g, uint8_t replicas, bool firm, uint8_t
 	const struct perron_command *c = sent(g, PERRON_TYPE_PATH_REPLY, ROOT);
 	if (!c)
 		return PERRON_VERDICT_OK;
-	assert_true(perron_path_reply_read(c->payload, c->payload_size, &m));
-	*possible = m.replicas;
-	return m.verdict;
+	assert_true(perron_path_reply_read(c->payload, c->payload_size, &answer));
+	*possible = answer.replicas;
+	return answer.verdict;
 }
 
 /* A stream that begins has what it asks for; one that stood goes on with what there is. */
