@@ -6,16 +6,18 @@
 
 #include "overlay/client_window.h"
 #include "overlay/control.h"
+#include "overlay/silence.h"
 
 #define SUBSCRIPTION_COUNT_MAX 64
 #define WINDOW_MIN             64
 #define WINDOW_MAX             65536
 #define REDIRECT_COUNT_MAX     4
+#define HURRIED_MAX            24
 /*
  * Effects that a step keeps free while it empties a window: one a frame of the burst that is yet
- * to be looked at, and three a subscription (request, farewell, acknowledgement).
+ * to be looked at, and four a subscription (two requests, farewell, acknowledgement).
  */
-#define EFFECTS_KEPT (PERRON_BURST_MAX + 3 * SUBSCRIPTION_COUNT_MAX)
+#define EFFECTS_KEPT (PERRON_BURST_MAX + 4 * SUBSCRIPTION_COUNT_MAX)
 /* A held frame that is delivered is two effects: DELIVER and RELEASE. */
 #define EFFECTS_FRAME 2
 
@@ -48,12 +50,14 @@ struct subscription {
 	bool ask_again;      /* ASKING: the one asked said WAIT */
 	uint32_t portal_index;
 	uint32_t redirect_count; /* in a row */
+	uint32_t hurried;        /* requests in a hurry that are left: the stream stood */
 	uint64_t asked_since_ns;
 	uint64_t unknown_since_ns; /* 0: the last answer was another */
 	uint64_t request_due_ns; /* the next request, or renewal */
 
 	struct server server; /* ACTIVE: where the stream comes from */
 	uint64_t good_ns;     /* last granted, or last frame of the stream */
+	struct perron_silence silence;
 
 	struct perron_window window;
 	uint32_t unacked;    /* frames taken since the last acknowledgement */
@@ -84,6 +88,7 @@ void perron_client_config_default(struct perron_client_config *cfg)
 		.request_ns = 100000000u,
 		.renew_ns = 500000000u,
 		.lost_ns = 1500000000u,
+		.overdue_ns = 5000000u,
 		.sure_ns = 1000000000u,
 		.ack_interval_ns = 2000000u,
 		.ack_frames = 16,
@@ -112,7 +117,7 @@ static bool config_is_valid(const struct perron_client_config *cfg)
 		return false;
 	if (cfg->request_ns == 0 || cfg->renew_ns == 0 || cfg->lost_ns <= cfg->renew_ns)
 		return false;
-	return cfg->ack_interval_ns > 0 && cfg->ack_frames > 0;
+	return cfg->overdue_ns > 0 && cfg->ack_interval_ns > 0 && cfg->ack_frames > 0;
 }
 
 static struct perron_window_slot *slots_of(struct perron_client *c, uint32_t index)
@@ -242,13 +247,22 @@ static bool server_is_portal(const struct server *server, const struct perron_po
 	       (portal->peer == 0 || portal->peer == server->peer);
 }
 
+/* How long a request waits for its answer, and an answer that helps nothing for the next request. */
+static uint64_t patience_ns(const struct perron_client *c, struct subscription *s)
+{
+	if (!s->hurried)
+		return c->cfg.request_ns;
+	s->hurried--;
+	return c->cfg.overdue_ns;
+}
+
 static void ask(struct perron_client *c, struct subscription *s, uint64_t now_ns,
 		const struct perron_portal *portal, struct perron_effects *out)
 {
 	s->asked = (struct server){.peer = portal->peer, .endpoint = portal->endpoint};
 	s->asked_since_ns = now_ns;
 	s->ask_again = false;
-	s->request_due_ns = now_ns + c->cfg.request_ns;
+	s->request_due_ns = now_ns + patience_ns(c, s);
 	subscribe_send(c, s, now_ns, out);
 }
 
@@ -316,6 +330,7 @@ int perron_client_subscribe(struct perron_client *c, uint64_t now_ns, const char
 	s->latency_us = latency_us;
 	if (qos)
 		s->qos = *qos;
+	perron_silence_init(&s->silence);
 	s->ack_due_ns = UINT64_MAX;
 	s->nonce = nonce_next(c);
 	ask_next(c, s, now_ns, out);
@@ -467,12 +482,17 @@ static void grant(struct perron_client *c, struct subscription *s, uint64_t now_
 		s->start = m->start;
 		s->starting = false;
 	}
+	if (s->state == PERRON_SUBSCRIPTION_ACTIVE && s->server.peer != from->peer) {
+		farewell_send(c, &s->server, s->class, s->stream, now_ns, out);
+		s->moved++;
+	}
 	s->state = PERRON_SUBSCRIPTION_ACTIVE;
 	s->server = *from;
 	/* Renewals find the peer in whichever life it is. */
 	s->asked = (struct server){.peer = from->peer, .endpoint = from->endpoint};
 	s->nonce = nonce_next(c);
 	s->redirect_count = 0;
+	s->hurried = 0;
 	s->latency_us_estimate = m->latency_us;
 	s->hops = m->hops;
 	s->good_ns = now_ns;
@@ -488,16 +508,34 @@ static void asking_begin(struct perron_client *c, struct subscription *s)
 {
 	s->state = PERRON_SUBSCRIPTION_ASKING;
 	s->nonce = nonce_next(c);
+	s->hurried = HURRIED_MAX;
 	s->unacked = 0;
 	s->ack_now = false;
 	s->ack_due_ns = UINT64_MAX;
 }
 
+/* Whom another portal than the one that serves it names is asked, without giving up the latter. */
+static void follow_aside(struct perron_client *c, struct subscription *s, uint64_t now_ns,
+			 const struct perron_portal *to, struct perron_effects *out)
+{
+	if (to->peer == s->server.peer || s->redirect_count == REDIRECT_COUNT_MAX)
+		return;
+	s->redirect_count++;
+	s->asked = (struct server){.peer = to->peer, .endpoint = to->endpoint};
+	subscribe_send(c, s, now_ns, out);
+}
+
 static void follow(struct perron_client *c, struct subscription *s, uint64_t now_ns,
-		   const struct perron_portal *to, struct perron_effects *out)
+		   const struct perron_portal *to, const struct server *from,
+		   struct perron_effects *out)
 {
 	bool is_someone = to->peer != 0 && to->endpoint.address != 0;
 
+	if (s->state == PERRON_SUBSCRIPTION_ACTIVE && s->server.peer != from->peer) {
+		if (is_someone)
+			follow_aside(c, s, now_ns, to, out);
+		return;
+	}
 	if (s->state == PERRON_SUBSCRIPTION_ACTIVE) {
 		s->moved++;
 		asking_begin(c, s);
@@ -509,7 +547,7 @@ static void follow(struct perron_client *c, struct subscription *s, uint64_t now
 	}
 	/* In circles, or to nowhere: wait, and let the next portal say. */
 	s->ask_again = false;
-	s->request_due_ns = now_ns + c->cfg.request_ns;
+	s->request_due_ns = now_ns + patience_ns(c, s);
 }
 
 static void unknown(const struct perron_client *c, struct subscription *s, uint64_t now_ns)
@@ -521,7 +559,7 @@ static void unknown(const struct perron_client *c, struct subscription *s, uint6
 		return;
 	}
 	s->ask_again = false;
-	s->request_due_ns = now_ns + c->cfg.request_ns;
+	s->request_due_ns = now_ns + patience_ns(c, s);
 }
 
 static void answer_apply(struct perron_client *c, struct subscription *s, uint64_t now_ns,
@@ -535,18 +573,18 @@ static void answer_apply(struct perron_client *c, struct subscription *s, uint64
 		grant(c, s, now_ns, m, from, out);
 		break;
 	case FOLLOW:
-		follow(c, s, now_ns, &m->redirect, out);
+		follow(c, s, now_ns, &m->redirect, from, out);
 		break;
 	case SAME:
 		s->ask_again = true;
-		s->request_due_ns = now_ns + c->cfg.request_ns;
+		s->request_due_ns = now_ns + patience_ns(c, s);
 		break;
 	case OTHER:
 		s->ask_again = false;
-		s->request_due_ns = now_ns + c->cfg.request_ns;
+		s->request_due_ns = now_ns + patience_ns(c, s);
 		break;
 	case SOON:
-		s->request_due_ns = now_ns + c->cfg.request_ns;
+		s->request_due_ns = now_ns + patience_ns(c, s);
 		break;
 	case FINAL:
 		s->state = PERRON_SUBSCRIPTION_REFUSED;
@@ -602,6 +640,8 @@ static struct subscription *subscription_of_nonce(struct perron_client *c, uint3
 
 static bool server_is_asked(const struct subscription *s, const struct server *from)
 {
+	if (s->state == PERRON_SUBSCRIPTION_ACTIVE && s->server.peer == from->peer)
+		return true;
 	return perron_endpoint_equal(s->asked.endpoint, from->endpoint) &&
 	       (s->asked.peer == 0 || s->asked.peer == from->peer);
 }
@@ -715,6 +755,7 @@ static enum perron_drop stream_take(struct perron_client *c, uint64_t now_ns,
 	s->good_ns = now_ns;
 	if (header->type == PERRON_TYPE_GAP)
 		return gap_take(c, s, now_ns, header, out);
+	perron_silence_heard(&s->silence, now_ns, c->cfg.overdue_ns, c->cfg.renew_ns);
 	return data_take(c, s, now_ns, header, frame, out);
 }
 
@@ -790,11 +831,38 @@ static void asking_tick(struct perron_client *c, struct subscription *s, uint64_
 	if (s->ask_again && now_ns - s->asked_since_ns < c->cfg.lost_ns) {
 		/* If this one stays unanswered, the next portal is asked. */
 		s->ask_again = false;
-		s->request_due_ns = now_ns + c->cfg.request_ns;
+		s->request_due_ns = now_ns + patience_ns(c, s);
 		subscribe_send(c, s, now_ns, out);
 		return;
 	}
 	ask_next(c, s, now_ns, out);
+}
+
+/* The portal after the one asked last that does not serve it already; NULL: there is none. */
+static const struct perron_portal *portal_beside(struct perron_client *c, struct subscription *s)
+{
+	for (uint32_t i = 0; i < c->cfg.portal_count; i++) {
+		const struct perron_portal *portal = &c->cfg.portal[s->portal_index];
+		s->portal_index = (s->portal_index + 1) % c->cfg.portal_count;
+		if (!server_is_portal(&s->server, portal))
+			return portal;
+	}
+	return NULL;
+}
+
+static void overdue(struct perron_client *c, struct subscription *s, uint64_t now_ns,
+		    struct perron_effects *out)
+{
+	const struct perron_portal *beside = portal_beside(c, s);
+
+	perron_silence_asked(&s->silence, now_ns, c->cfg.overdue_ns);
+	s->redirect_count = 0;
+	s->asked = (struct server){.peer = s->server.peer, .endpoint = s->server.endpoint};
+	subscribe_send(c, s, now_ns, out);
+	if (!beside)
+		return;
+	s->asked = (struct server){.peer = beside->peer, .endpoint = beside->endpoint};
+	subscribe_send(c, s, now_ns, out);
 }
 
 static void active_tick(struct perron_client *c, struct subscription *s, uint64_t now_ns,
@@ -807,8 +875,11 @@ static void active_tick(struct perron_client *c, struct subscription *s, uint64_
 		ask_next(c, s, now_ns, out);
 		return;
 	}
+	if (now_ns >= s->silence.due_ns)
+		overdue(c, s, now_ns, out);
 	if (now_ns >= s->request_due_ns) {
 		s->request_due_ns = now_ns + c->cfg.renew_ns;
+		s->asked = (struct server){.peer = s->server.peer, .endpoint = s->server.endpoint};
 		subscribe_send(c, s, now_ns, out);
 	}
 }
@@ -849,7 +920,7 @@ static uint64_t subscription_deadline_ns(const struct perron_client *c,
 		if (s->ack_now || perron_window_is_ready(&s->window))
 			return 0;
 		return min64(min64(s->request_due_ns, s->ack_due_ns),
-			     s->good_ns + c->cfg.lost_ns);
+			     min64(s->silence.due_ns, s->good_ns + c->cfg.lost_ns));
 	default:
 		return UINT64_MAX;
 	}

@@ -4,7 +4,9 @@
  * kernel's UDP), in the simulator, and in a station. Paper 000, III.B.b and c.
  *
  * A subscription asks one portal peer after the other, follows redirects, and renews itself; when
- * its peer of the root cell is lost it asks elsewhere and goes on from where it was. Frames that
+ * its peer of the root cell is lost it asks elsewhere and goes on from where it was. When a stream
+ * is silent for longer than usual its peer and another portal are both asked what became of it, and
+ * who grants it first serves it from then on. Frames that
  * come early wait in a window; frames seen before are dropped; sequences that will not come (GAP)
  * are skipped and counted as lost.
  *
@@ -34,6 +36,7 @@ struct perron_client_config {
 	uint64_t request_ns;      /* an unanswered request goes to the next portal after this */
 	uint64_t renew_ns;        /* of a standing subscription */
 	uint64_t lost_ns;         /* no answer for this long: ask elsewhere */
+	uint64_t overdue_ns;      /* a stream silent for this long, and longer than usual, is asked about */
 	uint64_t sure_ns;         /* an unknown sensor is asked for this long: it may be on its way */
 	uint64_t ack_interval_ns; /* the longest that an acknowledgement waits */
 	uint32_t ack_frames;      /* or this many frames */

@@ -638,6 +638,83 @@ static void test_data_is_a_sign_of_life(void **state)
 	assert_int_equal(info(w).moved, 0);
 }
 
+/* A stream of a frame a millisecond, of which the last was `last`; then nothing for a while. */
+static void fall_silent(struct world *w, uint64_t last)
+{
+	activate(w, 1);
+	for (uint64_t i = 1; i <= last; i++) {
+		data_give(w, 1, i);
+		pass(w, MS);
+	}
+	w->sent_count = 0;
+	pass(w, w->cfg.overdue_ns - MS);
+	assert_int_equal(w->sent[0].to.address, portals[0].endpoint.address);
+	assert_int_equal(w->sent[1].to.address, portals[1].endpoint.address);
+}
+
+static void test_asks_its_peer_and_another_when_a_stream_is_silent(void **state)
+{
+	struct world *w = *state;
+
+	fall_silent(w, 600);
+	struct perron_subscribe m = request_to(w, 2);
+	assert_int_equal(m.resume, 601);
+	/* The other does not know better: all stays as it is. */
+	redirect_give(w, 2, 1);
+	assert_int_equal(w->sent_count, 2);
+	assert_int_equal(info(w).state, PERRON_SUBSCRIPTION_ACTIVE);
+	pass(w, w->cfg.overdue_ns);
+	assert_int_equal(w->sent_count, 4);
+	assert_int_equal(w->sent[3].to.address, portals[2].endpoint.address);
+	/* What comes late is not lost for it. */
+	data_give(w, 1, 601);
+	delivered_are(w, 1, 601);
+	assert_int_equal(info(w).moved, 0);
+}
+
+static void test_who_grants_a_silent_stream_serves_it(void **state)
+{
+	struct world *w = *state;
+
+	fall_silent(w, 600);
+	redirect_give(w, 2, 9);
+	answer(w, 9, request_to(w, 9).nonce, PERRON_VERDICT_OK, 601);
+	assert_int_equal(info(w).peer, 9);
+	assert_int_equal(info(w).moved, 1);
+	assert_int_equal(sent_last(w)->header.type, PERRON_TYPE_UNSUBSCRIBE);
+	assert_int_equal(sent_last(w)->header.destination, 1);
+	data_give(w, 9, 601);
+	delivered_are(w, 1, 601);
+}
+
+static void test_asks_soon_again_when_its_peer_sends_it_on(void **state)
+{
+	struct world *w = *state;
+
+	fall_silent(w, 600);
+	struct perron_subscribe_reply m = {.nonce = request_to(w, 2).nonce,
+					   .verdict = PERRON_VERDICT_REDIRECT,
+					   .redirect = portals[2]};
+	reply_give(w, 1, &m);
+	assert_int_equal(info(w).state, PERRON_SUBSCRIPTION_ASKING);
+	answer(w, 3, request_to(w, 3).nonce, PERRON_VERDICT_WAIT, 0);
+	uint32_t before = w->sent_count;
+	pass(w, w->cfg.overdue_ns);
+	assert_int_equal(w->sent_count, before + 1);
+	(void)request_to(w, 3);
+}
+
+static void test_a_silent_stream_is_asked_about_only_so_often(void **state)
+{
+	struct world *w = *state;
+
+	fall_silent(w, 600);
+	pass(w, w->cfg.renew_ns / 2);
+	uint32_t asked = w->sent_count;
+	pass(w, w->cfg.renew_ns / 2);
+	assert_true(w->sent_count <= asked + 2); /* renewals go on */
+}
+
 static void test_counts_what_a_new_peer_no_longer_has(void **state)
 {
 	struct world *w = *state;
@@ -1015,6 +1092,7 @@ static void test_refuses_a_config_out_of_range(void **state)
 	BAD(window, 100);
 	BAD(request_ns, 0);
 	BAD(lost_ns, 500 * MS);
+	BAD(overdue_ns, 0);
 	BAD(ack_frames, 0);
 	BAD(ack_interval_ns, 0);
 #undef BAD
@@ -1202,6 +1280,10 @@ int main(void)
 		T(moves_on_from_a_lost_peer_and_resumes),
 		T(does_not_ask_the_lost_one_again),
 		T(data_is_a_sign_of_life),
+		T(asks_its_peer_and_another_when_a_stream_is_silent),
+		T(who_grants_a_silent_stream_serves_it),
+		T(asks_soon_again_when_its_peer_sends_it_on),
+		T(a_silent_stream_is_asked_about_only_so_often),
 		T(counts_what_a_new_peer_no_longer_has),
 		T(delivers_in_order_once_each),
 		T(refuses_what_is_beyond_the_window),
