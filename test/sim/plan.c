@@ -165,6 +165,7 @@ static void timing_draw(struct world *w)
 	p->overlay.request_ns = between(w, 60, 200) * SIM_MS;
 	/* At least as the descriptor demands: a lease outlives a verdict. */
 	p->overlay.lease_ns = timeout_ns + between(w, 600, 1200) * SIM_MS;
+	p->relay.branch_keep_ns = 3 * p->overlay.lease_ns; /* as a station has it */
 	p->client.request_ns = between(w, 100, 300) * SIM_MS;
 	p->client.overdue_ns = between(w, 2, 50) * SIM_MS;
 	p->client.ack_interval_ns = between(w, 200, 5000) * SIM_US;
