@@ -233,7 +233,7 @@ void relay_replicas_check(const struct perron_relay *r);
 /* --- relay_successor.c --- */
 
 /* Housekeeping is told whose frames are held, when who took them in is no member any more. */
-void relay_orphans_tell(struct perron_relay *r, struct perron_effects *out);
+void relay_orphans_tell(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out);
 /* A frame of the path's that is held here, for whomever. */
 bool relay_replica_find(const struct perron_relay *r, const struct perron_path *p,
 			uint64_t sequence, uint64_t *handle);

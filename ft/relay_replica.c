@@ -237,7 +237,7 @@ static void replica_tick(struct perron_relay *r, uint64_t now_ns, struct relay_r
 
 void relay_replicas_tick(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out)
 {
-	relay_orphans_tell(r, out);
+	relay_orphans_tell(r, now_ns, out);
 	for (uint32_t i = 0; i < r->replica_high; i++)
 		if (r->replicas[i].used)
 			replica_tick(r, now_ns, &r->replicas[i], out);

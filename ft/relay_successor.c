@@ -9,8 +9,16 @@
 /* Frames that are sent on in one call. */
 #define SERVED_MAX 128u
 
-/* Housekeeping is told whose frames are held, when who took them in is no member any more. */
-void relay_orphans_tell(struct perron_relay *r, struct perron_effects *out)
+/*
+ * Of a primary that chose others since, frames may be left: who still was chosen heard of it twice
+ * in this time, and knows better.
+ */
+static bool is_stale(const struct perron_relay *r, uint64_t now_ns, const struct relay_replica *b)
+{
+	return now_ns - b->heard_ns >= r->cfg.branch_keep_ns / 2;
+}
+
+void relay_orphans_tell(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out)
 {
 	const struct perron_group_view *view = &r->group->view;
 	bool told = true;
@@ -21,7 +29,8 @@ void relay_orphans_tell(struct perron_relay *r, struct perron_effects *out)
 		const struct relay_replica *b = &r->replicas[i];
 		int index = b->used ? group_member_index(r->group, b->primary) : -1;
 		bool is_member = index >= 0 && view->members[index].incarnation == b->incarnation;
-		if (!b->used || !b->is_origin || is_member || b->primary == r->cfg.peer)
+		if (!b->used || !b->is_origin || is_member || b->primary == r->cfg.peer ||
+		    is_stale(r, now_ns, b))
 			continue;
 		struct perron_event *event = perron_effects_event(out, 0);
 		told &= event != NULL;
@@ -128,8 +137,9 @@ int relay_adopt(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
 		if (!b || (p && p->origin))
 			continue; /* nothing of it is here, or it was taken over already */
 		uint64_t high = p && p->path.high > held ? p->path.high : held;
+		/* No origin has more under way than its window: what is older was acknowledged. */
 		if (high - b->frames.floor >= r->cfg.origin_window)
-			continue;
+			perron_replica_raise(&b->frames, high - r->cfg.origin_window + 1);
 		relay_replica_sweep(r, now_ns, b, out);
 		p = relay_path_adopt(r, now_ns, stream, class, b->frames.floor);
 		if (!p)
