@@ -154,6 +154,7 @@ void p3_link_down(struct perron_overlay *o, uint64_t now_ns, const struct perron
 		return;
 	bool was_parent = (n->roles & PERRON_ROLE_PARENT) != 0;
 	paths_stir(o, now_ns, party->id);
+	p3_path_lost(o, party, out);
 	p3_neighbour_drop(o, party->id, UINT8_MAX, false, out);
 	if (was_parent)
 		p3_parent_lost(o, now_ns);

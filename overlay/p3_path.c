@@ -100,6 +100,34 @@ static void branch_close(struct perron_overlay *o, struct p3_path *p, struct p3_
 		path_free(o, p, out);
 }
 
+/*
+ * A branch that is gone acknowledges nothing, and what it lacks fills the origin's window. While
+ * it is the only one it stands for the branch to come, so that what is pending stays.
+ */
+static void gone_close(struct perron_overlay *o, struct p3_path *p, struct perron_effects *out)
+{
+	bool is_served = false;
+
+	for (uint32_t i = 0; i < p->branch_count; i++)
+		is_served |= p->branches[i].ready && !p->branches[i].gone;
+	for (uint32_t i = p->branch_count; is_served && i-- > 0;)
+		if (p->branches[i].gone)
+			branch_close(o, p, &p->branches[i], true, out);
+}
+
+void p3_path_lost(struct perron_overlay *o, const struct perron_party *party,
+		  struct perron_effects *out)
+{
+	for (uint32_t i = 0; i < o->cfg.path_count_max; i++) {
+		struct p3_path *p = &o->paths[i];
+		struct p3_branch *b = p->stream ? branch_find(p, party->id) : NULL;
+		if (!b || b->party.incarnation != party->incarnation)
+			continue;
+		b->gone = true;
+		gone_close(o, p, out);
+	}
+}
+
 /* --- answers towards the client --- */
 
 void p3_subscribe_reply(struct perron_overlay *o, const struct perron_party *client,
@@ -155,6 +183,7 @@ void p3_branch_ready(struct perron_overlay *o, const struct perron_event *event,
 		return; /* closed since */
 	b->ready = true;
 	branch_answer(o, p, b, PERRON_VERDICT_OK, 0, 0, event->sequence, out);
+	gone_close(o, p, out);
 }
 
 /* Refuses the branches that were never served: all that wait for what cannot be had. */
@@ -369,6 +398,7 @@ static uint8_t branch_request(struct perron_overlay *o, uint64_t now_ns,
 	if (!b)
 		return PERRON_VERDICT_FULL;
 	b->party = request->party;
+	b->gone = false;
 	b->nonce = request->nonce;
 	b->latency_us = request->latency_us;
 	b->spent_us = request->spent_us;

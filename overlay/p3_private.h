@@ -33,6 +33,7 @@ struct p3_branch {
 	struct perron_qos qos;
 	bool firm;                 /* refused if it cannot have all of `qos` */
 	bool ready;                /* was answered */
+	bool gone;                 /* its link went down: kept until another is served */
 	uint64_t expires_ns;
 };
 
@@ -231,6 +232,9 @@ uint64_t p3_path_deadline_ns(const struct perron_overlay *o);
 /* The way to a sensor may have changed: looks again at the next tick. */
 /* Ends every path of a stream: its clients ask again. */
 void p3_path_drop(struct perron_overlay *o, uint32_t stream, struct perron_effects *out);
+/* A neighbour's link went down: its branches hold up nobody who is served. */
+void p3_path_lost(struct perron_overlay *o, const struct perron_party *party,
+		  struct perron_effects *out);
 void p3_path_stir(struct perron_overlay *o, uint64_t now_ns, uint32_t stream);
 void p3_subscribe(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
 		  struct perron_effects *out);

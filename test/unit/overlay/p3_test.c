@@ -636,6 +636,36 @@ static void a_way_that_is_lost_is_looked_for_at_once(void **state)
 	rig_free(g);
 }
 
+static void branch_ready(struct rig *g, uint32_t peer)
+{
+	event_give(g, &(struct perron_event){.kind = PERRON_EVENT_BRANCH_READY,
+					     .stream = perron_stream_id(SENSOR),
+					     .party = party(peer),
+					     .sequence = 50});
+}
+
+/* Who is gone acknowledges nothing, and would hold up the others. */
+static void a_branch_whose_peer_is_gone_ends_when_another_is_served(void **state)
+{
+	struct rig *g = with_path();
+
+	(void)state;
+	path_reply(g, CHILD, PERRON_VERDICT_OK, 50);
+	branch_ready(g, ROOT);
+	link_event(g, PERRON_EVENT_LINK_DOWN, ROOT);
+	assert_null(commanded(g, PERRON_COMMAND_BRANCH_CLOSE, 0, ROOT));
+	tick_after(g, 1);
+	GIVE(g, party(ROOT_B), false, PARENT_REPLY, bind_reply,
+	     {.verdict = PERRON_VERDICT_OK, .position = at("0#2")});
+	GIVE(g, party(ROOT_B), true, PATH_SETUP, path_setup,
+	     {.stream = perron_stream_id(SENSOR), .hops = 1, .resume = 50, .name = SENSOR});
+	assert_non_null(commanded(g, PERRON_COMMAND_BRANCH_OPEN, 0, ROOT_B));
+	assert_null(commanded(g, PERRON_COMMAND_BRANCH_CLOSE, 0, ROOT));
+	branch_ready(g, ROOT_B);
+	assert_non_null(commanded(g, PERRON_COMMAND_BRANCH_CLOSE, 0, ROOT));
+	rig_free(g);
+}
+
 static void a_branch_ends_by_its_own_life_or_with_time(void **state)
 {
 	struct rig *g = with_path();
@@ -852,6 +882,7 @@ int main(void)
 		cmocka_unit_test(too_few_siblings_refuse_a_stream_only_as_it_begins),
 		cmocka_unit_test(the_old_way_is_told_when_the_new_one_answered),
 		cmocka_unit_test(a_way_that_is_lost_is_looked_for_at_once),
+		cmocka_unit_test(a_branch_whose_peer_is_gone_ends_when_another_is_served),
 		cmocka_unit_test(a_branch_ends_by_its_own_life_or_with_time),
 		cmocka_unit_test(places_are_given_when_the_leases_before_have_run_out),
 		cmocka_unit_test(one_id_is_one_station),
