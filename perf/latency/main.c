@@ -14,6 +14,9 @@
 #define FLOW_NS UINT64_C(30000000000)
 /* Rows of cores that are asked for; a station of these measurements has a worker or two. */
 #define CORE_MAX 8u
+#define SETTLE_S 0.05
+/* How often a station with an account looks at what went through. */
+#define LOOK_NS UINT64_C(100000000)
 
 static volatile sig_atomic_t stop;
 static struct perron_descriptor descriptor;
@@ -35,19 +38,20 @@ static void on_signal(int number)
 	stop = 1;
 }
 
-static uint64_t seconds_ns(double seconds)
+/* Turns housekeeping, until we are told to stop or `is_over` of the sink (NULL: never). */
+static void turn_for(struct perron_station *s, double seconds,
+		     bool (*is_over)(const struct latency_sink *s))
 {
-	return (uint64_t)(seconds * 1e9);
-}
+	uint64_t until_ns = perron_clock_now_ns() + (uint64_t)(seconds * 1e9);
+	uint64_t look_ns = 0;
 
-/* Turns housekeeping; false if we are told to stop. */
-static bool turn_for(struct perron_station *s, uint64_t length_ns)
-{
-	uint64_t until_ns = perron_clock_now_ns() + length_ns;
-
-	while (!stop && perron_clock_now_ns() < until_ns)
+	while (!stop && perron_clock_now_ns() < until_ns && !(is_over && is_over(&sink))) {
 		perron_station_turn(s);
-	return !stop;
+		if (!options.account || perron_clock_now_ns() < look_ns)
+			continue;
+		latency_account_look(perron_station_snapshot(s));
+		look_ns = perron_clock_now_ns() + LOOK_NS;
+	}
 }
 
 static uint32_t flowing(const struct perron_station *s)
@@ -89,7 +93,7 @@ static const char *flow_wait(struct perron_station *s)
 		return "the peers did not join";
 	/* A sensor that is not known yet would be refused for good. */
 	mark(s, LATENCY_MARK_IDLE);
-	(void)turn_for(s, seconds_ns(options.warm_s));
+	turn_for(s, options.rest_s, NULL);
 	mark(s, LATENCY_MARK_ASKED);
 	for (uint32_t i = 0; i < sink.stream_count; i++) {
 		const struct latency_stream *stream = &sink.streams[i];
@@ -150,8 +154,10 @@ static void peers_print(const struct perron_station *s)
 			continue;
 		printf("%s\n{\"peer\": %u, \"received\": %lu, \"forwarded\": %lu, ", separator,
 		       descriptor.peers[i].id, counters.received, counters.forwarded);
-		printf("\"retried\": %lu, \"replicated\": %lu, \"served\": %lu}",
-		       counters.retried, counters.replicated, counters.served);
+		printf("\"retried\": %lu, \"replicated\": %lu, \"served\": %lu, "
+		       "\"adopted\": %lu}",
+		       counters.retried, counters.replicated, counters.served,
+		       counters.adopted);
 		separator = ",";
 	}
 	printf("]");
@@ -185,6 +191,11 @@ static void station_print(const struct perron_station *s)
 	drops_print(s);
 	printf(",\n");
 	peers_print(s);
+	if (!options.account)
+		return;
+	latency_account_look(source);
+	printf(",\n");
+	latency_account_print(stdout);
 }
 
 static void report(const struct perron_station *s)
@@ -197,6 +208,7 @@ static void report(const struct perron_station *s)
 		perron_station_subscription(s, 0, i, &info);
 		printf("%s\n{\"path_hops\": %u, \"lost\": %lu, \"duplicates\": %lu, ", i ? "," : "",
 		       info.hops, info.lost, info.duplicates);
+		printf("\"stream_id\": %u, ", info.stream);
 		latency_stream_print(&sink.streams[i], stdout);
 		printf("}");
 	}
@@ -214,14 +226,20 @@ static int measure(struct perron_station *s)
 		fprintf(stderr, "perron-latency: %s\n", fault);
 		return EXIT_FAILURE;
 	}
-	(void)turn_for(s, seconds_ns(options.warm_s));
+	turn_for(s, options.warm_s, NULL);
 	mark(s, LATENCY_MARK_FROM);
 	atomic_store(&sink.measuring, true);
-	(void)turn_for(s, seconds_ns(options.measure_s));
+	if (options.account)
+		atomic_store(&options.account->from_ns, marks[LATENCY_MARK_FROM].at_ns);
+	turn_for(s, options.measure_s, NULL);
 	mark(s, LATENCY_MARK_TO);
+	if (options.account) {
+		latency_sink_cut(&sink, options.account);
+		turn_for(s, options.drain_s, latency_sink_is_drained);
+	}
 	atomic_store(&sink.measuring, false);
 	/* What the lcore is just about to record is recorded by then. */
-	(void)turn_for(s, 50000000);
+	turn_for(s, SETTLE_S, NULL);
 	report(s);
 	return EXIT_SUCCESS;
 }
@@ -233,6 +251,22 @@ static int quiet_report(const struct perron_station *s)
 	station_print(s);
 	printf("}\n");
 	return EXIT_SUCCESS;
+}
+
+/* Until it is told to stop; what went through is looked at in between. */
+static int serve(struct perron_station *s, char *error, size_t error_size)
+{
+	int ret = 0;
+
+	while (!stop && !ret) {
+		uint64_t until_ns = UINT64_MAX;
+		if (options.account) {
+			latency_account_look(perron_station_snapshot(s));
+			until_ns = perron_clock_now_ns() + LOOK_NS;
+		}
+		ret = perron_station_run(s, &stop, until_ns, error, error_size);
+	}
+	return ret;
 }
 
 static int run(struct perron_station_config *config)
@@ -249,7 +283,7 @@ static int run(struct perron_station_config *config)
 	if (!ret && sink.stream_count)
 		status = measure(s);
 	else if (!ret)
-		ret = perron_station_run(s, &stop, UINT64_MAX, error, sizeof(error));
+		ret = serve(s, error, sizeof(error));
 	if (ret)
 		fprintf(stderr, "perron-latency: %s\n", error);
 	else if (!sink.stream_count)

@@ -3,13 +3,18 @@
  *
  *	perron-latency --config FILE [--source NAME,PEER,SIZE,RATE[,traced]]...
  *		[--subscribe NAME,CLASS[,POLICY[,PERIOD_MS]]]...
- *		[--warm SECONDS] [--seconds SECONDS]
+ *		[--rest SECONDS] [--warm SECONDS] [--seconds SECONDS] [--drain SECONDS]
+ *		[--account FILE]
  *
  * POLICY is what the client asks of the stream's replication, in all siblings of each cell on its
  * way: none (unless told), active, or passive with a period.
  *
- * With --subscribe: waits until every stream flows, lets `warm` seconds pass, measures for
- * `seconds`, prints JSON and ends. Without: runs until it is told to stop (SIGTERM, SIGINT), and
+ * FILE is the run's account (latency.h); with it, messages that were made within the measured time
+ * are waited for until it is over by --drain.
+ *
+ * With --subscribe: once all have joined it lets `rest` seconds pass (as long as `warm`, unless
+ * told), asks, waits until every stream flows, lets `warm` seconds pass, measures for `seconds`,
+ * prints JSON and ends. Without: runs until it is told to stop (SIGTERM, SIGINT), and
  * prints what the station says of itself.
  * Exit status: 0; 1 it could not start, or a stream did not flow; 2 wrong usage.
  */
@@ -110,6 +115,27 @@ static void subscribe_parse(struct latency_sink *sink, const char *text)
 		usage(wrong, text);
 }
 
+static struct latency_account *account_parse(const char *path)
+{
+	struct latency_account *account = latency_account_open(path);
+
+	if (!account)
+		usage("no account", path);
+	return account;
+}
+
+/* The sources go on from where the account left them. */
+static void sources_account(struct latency_options *options)
+{
+	for (uint32_t i = 0; options->account && i < options->source_count; i++) {
+		struct latency_source *s = &options->sources[i];
+		s->account = latency_account_made(options->account, s->name);
+		if (!s->account)
+			usage("the account has no row of it", s->name);
+		s->made = atomic_load(s->account);
+	}
+}
+
 static double seconds_parse(const char *text)
 {
 	double seconds = strtod(text, NULL);
@@ -125,7 +151,9 @@ void latency_options_parse(int argc, char **argv, struct latency_options *option
 	static const struct option table[] = {
 		{"config", required_argument, NULL, 'c'}, {"source", required_argument, NULL, 's'},
 		{"subscribe", required_argument, NULL, 'b'}, {"warm", required_argument, NULL, 'w'},
-		{"seconds", required_argument, NULL, 'n'}, {NULL, 0, NULL, 0},
+		{"seconds", required_argument, NULL, 'n'}, {"drain", required_argument, NULL, 'd'},
+		{"account", required_argument, NULL, 'a'}, {"rest", required_argument, NULL, 'r'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -148,9 +176,23 @@ void latency_options_parse(int argc, char **argv, struct latency_options *option
 		case 'n':
 			options->measure_s = seconds_parse(optarg);
 			break;
+		case 'r':
+			options->rest_s = seconds_parse(optarg);
+			break;
+		case 'd':
+			options->drain_s = seconds_parse(optarg);
+			break;
+		case 'a':
+			options->account = account_parse(optarg);
+			break;
 		default:
 			exit(2);
 		}
 	if (!options->config || optind < argc)
 		usage("expected --config FILE and options", argv[0]);
+	if (options->rest_s <= 0)
+		options->rest_s = options->warm_s;
+	if (options->drain_s > 0 && !options->account)
+		usage("is for --account", "--drain");
+	sources_account(options);
 }

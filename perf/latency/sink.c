@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "overlay/path.h"
 #include "perf/latency/latency.h"
 #include "platform/clock.h"
 
@@ -47,11 +48,55 @@ static void hops_take(struct latency_stream *s, const uint8_t *data, uint64_t ta
 	s->hop_count = count;
 }
 
-static void message_take(struct latency_stream *s, uint64_t now_ns)
+static void break_put(struct latency_stream *s, uint64_t missing)
 {
-	if (!s->number_first)
+	uint32_t index = s->break_count < LATENCY_BREAK_MAX ? s->break_count++
+							    : LATENCY_BREAK_MAX - 1;
+
+	s->breaks[index].sequence = s->sequence_last;
+	s->breaks[index].number = s->number_last;
+	s->breaks[index].missing += missing;
+}
+
+/* Tells apart why the messages between the last one and this did not come. */
+static void missing_take(struct latency_stream *s, uint64_t missing,
+			 const struct perron_header *header)
+{
+	uint64_t first = header->sequence - header->fragment_index;
+
+	if (perron_sequence_life(first) != perron_sequence_life(s->sequence_last)) {
+		break_put(s, missing);
+		return;
+	}
+	uint64_t lost = (first - s->sequence_last - 1) / header->fragment_count;
+	if (lost > missing)
+		lost = missing;
+	s->lost += lost;
+	s->refused += missing - lost;
+}
+
+/* False: it was delivered before. */
+static bool number_take(struct latency_stream *s, const struct perron_header *header)
+{
+	if (!s->number_first) {
 		s->number_first = s->number;
+	} else if (s->number <= s->number_last) {
+		s->again++;
+		return false;
+	} else if (s->number > s->number_last + 1) {
+		missing_take(s, s->number - s->number_last - 1, header);
+	}
 	s->number_last = s->number;
+	s->sequence_last = header->sequence;
+	s->fragment_count = header->fragment_count;
+	return true;
+}
+
+static void message_take(struct latency_stream *s, uint64_t now_ns,
+			 const struct perron_header *header)
+{
+	if (!number_take(s, header))
+		return;
 	perron_histogram_record(&s->made, between(s, s->made_ns, now_ns));
 	perron_histogram_record(&s->due, between(s, s->due_ns, now_ns));
 }
@@ -79,14 +124,19 @@ void latency_sink_take(void *context, uint64_t now_ns, uint32_t subscription,
 		s->number = stamp.magic == LATENCY_MAGIC ? stamp.number : 0;
 		s->made_ns = stamp.made_ns;
 		s->due_ns = stamp.due_ns;
+	} else if (header.fragment_index != s->fragment_next) {
+		s->number = 0; /* a part of it is lost, and so is the message */
 	}
+	s->fragment_next = header.fragment_index + 1u;
+	if (s->number > atomic_load_explicit(&s->number_until, memory_order_relaxed))
+		return;
 	if (!s->number || !atomic_load_explicit(&sink->measuring, memory_order_acquire))
 		return;
 	s->frames++;
 	if (traced)
 		hops_take(s, frame->data, overlay_ns);
 	if (header.fragment_index + 1 == header.fragment_count)
-		message_take(s, monotonic_ns);
+		message_take(s, monotonic_ns, &header);
 }
 
 void latency_sink_reset(struct latency_sink *s)
@@ -94,12 +144,30 @@ void latency_sink_reset(struct latency_sink *s)
 	for (uint32_t i = 0; i < LATENCY_STREAM_MAX; i++) {
 		perron_histogram_reset(&s->streams[i].made);
 		perron_histogram_reset(&s->streams[i].due);
+		atomic_store(&s->streams[i].number_until, UINT64_MAX);
 		for (uint32_t k = 0; k < LATENCY_HOP_MAX; k++) {
 			perron_histogram_reset(&s->streams[i].hops[k].wire);
 			perron_histogram_reset(&s->streams[i].hops[k].receive);
 			perron_histogram_reset(&s->streams[i].hops[k].step);
 		}
 	}
+}
+
+void latency_sink_cut(struct latency_sink *s, struct latency_account *account)
+{
+	for (uint32_t i = 0; i < s->stream_count; i++) {
+		const _Atomic uint64_t *made = latency_account_made(account, s->streams[i].name);
+		if (made)
+			atomic_store(&s->streams[i].number_until, atomic_load(made));
+	}
+}
+
+bool latency_sink_is_drained(const struct latency_sink *s)
+{
+	for (uint32_t i = 0; i < s->stream_count; i++)
+		if (s->streams[i].number_last < s->streams[i].number_until)
+			return false;
+	return true;
 }
 
 static void histogram_print(const char *name, const struct perron_histogram *h, FILE *out)
@@ -129,15 +197,33 @@ static void buckets_print(const struct perron_histogram *h, FILE *out)
 	fprintf(out, "]");
 }
 
+/* Messages that did not come, and those that came again; the last break is the end. */
+static void missing_print(const struct latency_stream *s, uint64_t until, FILE *out)
+{
+	fprintf(out, "\"fragments\": %u, ", s->fragment_count);
+	fprintf(out, "\"messages_lost\": %lu, \"refused\": %lu, \"again\": %lu, \"breaks\": [",
+		s->lost, s->refused, s->again);
+	for (uint32_t i = 0; i < s->break_count; i++)
+		fprintf(out, "[%lu, %lu, %lu], ", s->breaks[i].sequence, s->breaks[i].number,
+			s->breaks[i].missing);
+	fprintf(out, "[%lu, %lu, %lu]],\n", s->sequence_last, s->number_last,
+		until - s->number_last);
+}
+
 void latency_stream_print(const struct latency_stream *s, FILE *out)
 {
-	uint64_t sent = s->number_first ? s->number_last - s->number_first + 1 : 0;
+	uint64_t until = atomic_load(&s->number_until);
+
+	if (until == UINT64_MAX)
+		until = s->number_last;
+	uint64_t sent = s->number_first ? until - s->number_first + 1 : 0;
 
 	fprintf(out, "\"stream\": \"%s\", \"class\": \"%s\", \"replication\": \"%s\", ", s->name,
 		perron_class_name((enum perron_class)s->class),
 		perron_replication_name(s->qos.replication));
 	fprintf(out, "\"samples\": %lu, \"sent\": %lu, ", s->made.count, sent);
 	fprintf(out, "\"frames\": %lu, \"clock_backwards\": %lu,\n", s->frames, s->backwards);
+	missing_print(s, until, out);
 	histogram_print("latency_us", &s->made, out);
 	fprintf(out, ",\n");
 	buckets_print(&s->made, out);

@@ -18,6 +18,8 @@ uint32_t latency_source_make(void *context, uint64_t now_ns, uint8_t *data, uint
 	uint64_t late_ns = perron_clock_now_ns() - *due_ns;
 	struct latency_stamp stamp = {.magic = LATENCY_MAGIC, .number = ++s->made};
 	*due_ns += s->interval_ns;
+	if (s->account)
+		atomic_store_explicit(s->account, s->made, memory_order_relaxed);
 	stamp.made_ns = latency_clock_ns();
 	stamp.due_ns = stamp.made_ns - late_ns;
 	memcpy(data, &stamp, sizeof(stamp));

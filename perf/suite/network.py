@@ -215,6 +215,13 @@ class Processes:
         self.running.append((name, process))
         return process
 
+    def kill(self, name):
+        """kill -9, as a fault: it is none of the running any more, and may be started again."""
+        process = dict(self.running)[name]
+        process.kill()
+        process.wait()
+        self.running.remove((name, process))
+
     def path(self, name, kind):
         return os.path.join(self.folder, f'{name}.{kind}')
 
