@@ -74,12 +74,49 @@ def latency_plot(path, state, results):
 
 
 def daem_plots(base, state, results):
-    """For each placing its cases, by the packets of 4180 bytes."""
-    for placing in sorted({r['name'].split('/')[1] for r in results}):
-        cases = {r['name'].split('/')[2]: r for r in results
-                 if r['name'].split('/')[1] == placing and r['name'].endswith('/large')}
+    """For each placing its cases, by the packets of 4180 bytes; those with faults in one plot."""
+    placings = {}
+    for result in results:
+        _, placing, *middle, case, packet = result['name'].split('/')
+        if packet == 'large':
+            label = '/'.join(middle + [case])
+            placings.setdefault(placing, {})[label] = result
+    for placing, cases in sorted(placings.items()):
         curves_plot(f'{base}-daem-{placing}.png', state,
                     f'one-way latency of 4180 bytes by percentile, {placing}', cases)
+
+
+def table_ii_plot(path, state, results):
+    """By the number of faults, a panel a level: medians, and what a message took at most."""
+    script, drawn = '', ''
+    for level in ('0', '1', '2'):
+        lines = []
+        for case in ('0-of-8', '8-of-8'):
+            rows = {'p50': [], 'max': []}
+            for r in results:
+                _, _, where, of, packet = r['name'].split('/')
+                if where.startswith(level + '-') and (of, packet) == (case, 'large'):
+                    for key in rows:
+                        rows[key].append((int(where[2:]), r[key]))
+            for key in rows if rows['p50'] else []:
+                name = f'f{len(script)}'
+                script += data_block(name, sorted(rows[key]))
+                lines.append(f'${name} using 1:2 with linespoints pt 7 title "{case} {key}" '
+                             'noenhanced')
+        if lines:
+            drawn += f'set title "level {level}"\nplot {", ".join(lines)}\n'
+    gnuplot(path, script + f'''
+set multiplot layout 1,3 title "4180 bytes one way, under faults\\n{title_of(state)}" noenhanced
+set xlabel "faults"
+set ylabel "us"
+set logscale y
+set format y "%g"
+set xrange [0.5:8.5]
+set xtics 1
+set grid
+set key below vertical
+{drawn}unset multiplot
+''')
 
 
 def of_group(result):
@@ -137,6 +174,9 @@ def write(report_path, state, results):
     tables = [r for r in good if r.get('percentiles') and r['name'].startswith('daem/')]
     if tables:
         daem_plots(base, state, tables)
+    faulty = [r for r in tables if r['name'].startswith('daem/faults/')]
+    if faulty:
+        table_ii_plot(base + '-daem-table-ii.png', state, faulty)
     curves = [r for r in good if r.get('percentiles') and not of_group(r) and r not in tables]
     if curves:
         latency_plot(base + '-latency.png', state, curves)

@@ -1,8 +1,9 @@
-"""What processes use, as the kernel tells: looked at while they run."""
+"""What processes use, as the kernel tells: looked at while they run. Who ends keeps its last."""
 import bisect
 import os
 import time
 
+OTHERS = 'others'
 TICKS = os.sysconf('SC_CLK_TCK')
 
 
@@ -14,6 +15,14 @@ def cpu_seconds(pid):
     except (OSError, IndexError):
         return None
     return (int(words[11]) + int(words[12])) / TICKS
+
+
+def machine_seconds():
+    """All that the machine's cores worked until now."""
+    with open('/proc/stat', encoding='utf-8') as f:
+        words = f.readline().split()
+    # user, nice, system, and after idle and iowait: irq, softirq, steal.
+    return sum(int(words[i]) for i in (1, 2, 3, 6, 7, 8)) / TICKS
 
 
 def peak_size(pid):
@@ -29,32 +38,48 @@ def peak_size(pid):
 
 
 class Usage:
-    def __init__(self, pids):
-        self.cpu = dict.fromkeys(pids, 0.0)
-        self.peak = dict.fromkeys(pids, 0)
+    """Of processes in groups: of a group, or of all (None)."""
+
+    def __init__(self):
+        self.group = {}
+        self.cpu = {}
+        self.peak = {}
         self.times_ns = []
-        self.sums = []
+        self.looks = []  # group -> CPU seconds until then
+
+    def add(self, pid, group):
+        self.group[pid] = group
+        self.cpu[pid] = 0.0
+        self.peak[pid] = 0
 
     def look(self):
-        for pid in self.cpu:
+        sums = dict.fromkeys(self.group.values(), 0.0)
+        for pid, group in self.group.items():
             self.cpu[pid] = cpu_seconds(pid) or self.cpu[pid]
             self.peak[pid] = max(self.peak[pid], peak_size(pid) or 0)
+            sums[group] += self.cpu[pid]
         # By CLOCK_MONOTONIC, as stations tell their times.
         self.times_ns.append(time.monotonic_ns())
-        self.sums.append(sum(self.cpu.values()))
+        all_s = sum(sums.values())
+        self.looks.append({**sums, None: all_s, OTHERS: machine_seconds() - all_s})
 
-    def at(self, time_ns):
-        """CPU seconds of all until then, between two looks in proportion."""
+    def at(self, time_ns, group):
+        """CPU seconds until then, between two looks in proportion."""
         after = bisect.bisect_left(self.times_ns, time_ns)
         if after in (0, len(self.times_ns)):
-            return self.sums[max(after - 1, 0)]
+            return self.looks[max(after - 1, 0)].get(group, 0.0)
         before_ns, after_ns = self.times_ns[after - 1:after + 1]
-        before, there = self.sums[after - 1:after + 1]
+        before, there = (look.get(group, 0.0) for look in self.looks[after - 1:after + 1])
         return before + (there - before) * (time_ns - before_ns) / (after_ns - before_ns)
 
-    def share(self, from_ns, to_ns):
-        """CPU time of all, of the time from then to then; above 1 with several cores."""
-        return (self.at(to_ns) - self.at(from_ns)) * 1e9 / (to_ns - from_ns)
+    def share(self, from_ns, to_ns, group=None):
+        """CPU time of the time from then to then; above 1 with several cores."""
+        spent = self.at(to_ns, group) - self.at(from_ns, group)
+        return spent * 1e9 / (to_ns - from_ns)
 
-    def peak_size(self):
-        return sum(self.peak.values())
+    def others_share(self, from_ns, to_ns):
+        """What the machine did in that time beside these processes; as `share`."""
+        return self.share(from_ns, to_ns, OTHERS)
+
+    def peak_size(self, group=None):
+        return sum(size for pid, size in self.peak.items() if group in (None, self.group[pid]))
