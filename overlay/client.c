@@ -247,7 +247,7 @@ static bool server_is_portal(const struct server *server, const struct perron_po
 	       (portal->peer == 0 || portal->peer == server->peer);
 }
 
-/* How long a request waits for its answer, and an answer that helps nothing for the next request. */
+/* How long a request waits for its answer, and the next request after one that helps nothing. */
 static uint64_t patience_ns(const struct perron_client *c, struct subscription *s)
 {
 	if (!s->hurried)

@@ -36,7 +36,7 @@ struct perron_client_config {
 	uint64_t request_ns;      /* an unanswered request goes to the next portal after this */
 	uint64_t renew_ns;        /* of a standing subscription */
 	uint64_t lost_ns;         /* no answer for this long: ask elsewhere */
-	uint64_t overdue_ns;      /* a stream silent for this long, and longer than usual, is asked about */
+	uint64_t overdue_ns;      /* silent for this long, and longer than usual: it is asked about */
 	uint64_t sure_ns;         /* an unknown sensor is asked for this long: it may be on its way */
 	uint64_t ack_interval_ns; /* the longest that an acknowledgement waits */
 	uint32_t ack_frames;      /* or this many frames */

@@ -33,9 +33,9 @@ the client asks for anything. Memory is the sum of the processes' peak resident 
 counts until then. +- is the standard deviation of all messages, as jitter. Cases are run in turn,
 in another order each turn, and ratios are of runs of one turn.
 
-Unless told: two turns of 4 s a case, one with faults; of Table II's, 3 at level 1 and 2, 3, 5, 6 and
-7 at level 2 are left out (name them, or --full). --quick: one turn of 2 s a case; --full: five of
-15 s, three with faults. --seed N chooses other stations and times.
+Unless told: two turns of 4 s a case, one with faults; of Table II's, 3 at level 1 and 2, 3, 5, 6
+and 7 at level 2 are left out (name them, or --full). --quick: one turn of 2 s a case; --full: five
+of 15 s, three with faults. --seed N chooses other stations and times.
 """
 import random
 
