@@ -50,6 +50,7 @@ struct subscription {
 	bool ask_again;      /* ASKING: the one asked said WAIT */
 	uint32_t portal_index;
 	uint32_t redirect_count; /* in a row */
+	uint64_t farewell_ns;    /* when a peer that serves it as well was last told not to */
 	uint32_t hurried;        /* requests in a hurry that are left: the stream stood */
 	uint64_t asked_since_ns;
 	uint64_t unknown_since_ns; /* 0: the last answer was another */
@@ -74,7 +75,7 @@ struct subscription {
 struct perron_client {
 	struct perron_client_config cfg;
 	uint32_t nonce_count;
-	uint64_t farewell_ns; /* when a peer that serves what we do not want was last told so */
+	uint64_t farewell_ns; /* when a peer that serves what we never wanted was last told so */
 	uint64_t drops[PERRON_DROP_COUNT];
 	struct subscription subscriptions[];
 };
@@ -602,20 +603,23 @@ static void answer_apply(struct perron_client *c, struct subscription *s, uint64
 }
 
 /*
- * Tells a peer that serves what we no longer want, or not from there, to stop: it would hold
- * frames for our acknowledgement. At most one a request_ns.
+ * Tells a peer that serves what we no longer want, or not from there (`s`), to stop: it would hold
+ * frames for our acknowledgement. At most one a request_ns, for each subscription and for all else.
  */
-static void stray_answer(struct perron_client *c, uint64_t now_ns, const struct server *from,
-			 uint8_t class, uint32_t stream, struct perron_effects *out)
+static void stray_answer(struct perron_client *c, struct subscription *s, uint64_t now_ns,
+			 const struct server *from, uint8_t class, uint32_t stream,
+			 struct perron_effects *out)
 {
-	if (now_ns - c->farewell_ns < c->cfg.request_ns)
+	uint64_t *told_ns = s ? &s->farewell_ns : &c->farewell_ns;
+
+	if (now_ns - *told_ns < c->cfg.request_ns)
 		return;
-	c->farewell_ns = now_ns;
+	*told_ns = now_ns;
 	farewell_send(c, from, class, stream, now_ns, out);
 }
 
 /* An answer that nobody waits for. A grant among them is given back. */
-static enum perron_drop reply_unasked(struct perron_client *c, const struct subscription *s,
+static enum perron_drop reply_unasked(struct perron_client *c, struct subscription *s,
 				      uint64_t now_ns, const struct perron_subscribe_reply *m,
 				      const struct server *from, struct perron_effects *out)
 {
@@ -623,7 +627,7 @@ static enum perron_drop reply_unasked(struct perron_client *c, const struct subs
 			    s->server.peer != from->peer;
 
 	if (m->verdict == PERRON_VERDICT_OK && (!s || is_elsewhere))
-		stray_answer(c, now_ns, from, m->class, m->stream, out);
+		stray_answer(c, s, now_ns, from, m->class, m->stream, out);
 	return s ? PERRON_DROP_REPLAY : PERRON_DROP_UNKNOWN_STREAM;
 }
 
@@ -679,7 +683,7 @@ static enum perron_drop reply_take(struct perron_client *c, uint64_t now_ns,
 }
 
 /* Whether a frame of a stream is from where the subscription gets it. */
-static enum perron_drop upstream_permit(struct perron_client *c, const struct subscription *s,
+static enum perron_drop upstream_permit(struct perron_client *c, struct subscription *s,
 					uint64_t now_ns, const struct perron_header *header,
 					const struct perron_frame *frame,
 					struct perron_effects *out)
@@ -687,13 +691,13 @@ static enum perron_drop upstream_permit(struct perron_client *c, const struct su
 	struct server from = {header->source, header->source_incarnation, frame->from};
 
 	if (!s || s->state == PERRON_SUBSCRIPTION_REFUSED) {
-		stray_answer(c, now_ns, &from, header->class, header->stream, out);
+		stray_answer(c, s, now_ns, &from, header->class, header->stream, out);
 		return PERRON_DROP_UNKNOWN_STREAM;
 	}
 	if (s->state != PERRON_SUBSCRIPTION_ACTIVE)
 		return PERRON_DROP_EARLY;
 	if (header->source != s->server.peer) {
-		stray_answer(c, now_ns, &from, header->class, header->stream, out);
+		stray_answer(c, s, now_ns, &from, header->class, header->stream, out);
 		return PERRON_DROP_WRONG_UPSTREAM;
 	}
 	if (header->source_incarnation != s->server.incarnation)
