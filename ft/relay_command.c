@@ -351,6 +351,9 @@ static int path_start(struct perron_relay *r, uint64_t now_ns,
 	}
 	relay_branches_start(r, now_ns, p, out);
 	relay_acknowledged(r, now_ns, p, out);
+	if (p->early)
+		relay_resend(r, now_ns, p); /* they were dropped */
+	p->early = false;
 	return 0;
 }
 

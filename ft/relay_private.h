@@ -60,6 +60,7 @@ struct relay_replica {
 struct relay_path {
 	struct perron_path path;
 	struct perron_origin *origin; /* NULL: relayed */
+	bool early;                   /* frames came before it was known from where it starts */
 	bool adopted;                 /* the origin is gone, and this peer is its successor */
 	uint64_t *drop;               /* by cause; beside, as it is seldom touched */
 	uint32_t deadline_us;         /* the tightest bound asked for; 0: none */

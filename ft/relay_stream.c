@@ -236,6 +236,8 @@ void relay_data(struct perron_relay *r, uint64_t now_ns, const struct perron_fra
 
 	if (cause != PERRON_DROP_NONE) {
 		relay_drop_of(r, p ? p->drop : NULL, cause, 1);
+		if (cause == PERRON_DROP_EARLY)
+			p->early = true;
 		return;
 	}
 	uint64_t age_ns = now_ns + r->cfg.clock_offset_ns - header->origin_ns;

@@ -1380,6 +1380,27 @@ static void late_frames_are_counted_and_go_on(void **state)
 	rig_free(g);
 }
 
+/* An upstream sends at once when it is asked; its answer goes another way, and may come later. */
+static void what_came_before_the_start_is_asked_for_again(void **state)
+{
+	struct perron_relay_config cfg = config();
+	struct rig *g = rig_make(&cfg);
+	struct perron_header h;
+
+	(void)state;
+	link_up(g, UP);
+	link_up(g, DOWN);
+	branch_open(g, ALARM, DOWN, 0);
+	assert_int_equal(command(g, path_command(PERRON_COMMAND_UPSTREAM, ALARM, UP, 0)), 0);
+	data_from(g, UP, 100);
+	assert_int_equal(command(g, path_command(PERRON_COMMAND_START, ALARM, UP, 100)), 0);
+	tick(g);
+	assert_int_equal(sent_of(g, PERRON_TYPE_ACK, UP, &h, NULL), 1);
+	assert_int_equal(h.flags, PERRON_FLAG_RETRY);
+	assert_int_equal(h.sequence, 99);
+	rig_free(g);
+}
+
 static void acknowledgements_go_upstream_in_company(void **state)
 {
 	struct perron_relay_config cfg = config();
@@ -2052,6 +2073,7 @@ int main(void)
 		cmocka_unit_test(a_frame_goes_only_where_it_is_lacking),
 		cmocka_unit_test(a_branch_without_a_link_is_counted),
 		cmocka_unit_test(late_frames_are_counted_and_go_on),
+		cmocka_unit_test(what_came_before_the_start_is_asked_for_again),
 		cmocka_unit_test(acknowledgements_go_upstream_in_company),
 		cmocka_unit_test(a_late_joiner),
 		cmocka_unit_test(a_path_resumes_where_it_was_acknowledged),
