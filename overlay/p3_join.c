@@ -55,8 +55,12 @@ static void parent_search(struct perron_overlay *o, uint8_t state, uint64_t now_
 	state_enter(o, state, now_ns, why);
 }
 
-void p3_parent_lost(struct perron_overlay *o, uint64_t now_ns)
+void p3_parent_lost(struct perron_overlay *o, uint64_t now_ns, uint32_t peer)
 {
+	/* It is the last to be asked again. */
+	for (uint32_t i = 0; i < o->parents.count; i++)
+		if (o->parents.items[i].party.id == peer)
+			o->parent_next = i + 1;
 	switch ((enum perron_overlay_state)o->state) {
 	case PERRON_OVERLAY_JOINED:
 		parent_search(o, PERRON_OVERLAY_ORPHAN, now_ns, "lost its parent");

@@ -87,7 +87,7 @@ struct p3_neighbour *p3_neighbour_add(struct perron_overlay *o, uint64_t now_ns,
 		p3_sibling_tell(o, n, out);
 	p3_changed(o);
 	if (had & ~n->roles & PERRON_ROLE_PARENT)
-		p3_parent_lost(o, now_ns);
+		p3_parent_lost(o, now_ns, party->id);
 	return n;
 }
 
@@ -157,5 +157,5 @@ void p3_link_down(struct perron_overlay *o, uint64_t now_ns, const struct perron
 	p3_path_lost(o, party, out);
 	p3_neighbour_drop(o, party->id, UINT8_MAX, false, out);
 	if (was_parent)
-		p3_parent_lost(o, now_ns);
+		p3_parent_lost(o, now_ns, party->id);
 }

@@ -182,7 +182,7 @@ void p3_bind_reply(struct perron_overlay *o, uint64_t now_ns, const struct perro
 /* p3_join.c: a member's way into the tree */
 void p3_join_restart(struct perron_overlay *o, uint64_t now_ns, const char *why,
 		     struct perron_effects *out);
-void p3_parent_lost(struct perron_overlay *o, uint64_t now_ns);
+void p3_parent_lost(struct perron_overlay *o, uint64_t now_ns, uint32_t peer);
 void p3_join_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effects *out);
 void p3_binding_reply(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
 		      struct perron_effects *out);

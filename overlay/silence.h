@@ -21,7 +21,7 @@ void perron_silence_init(struct perron_silence *s);
  */
 void perron_silence_heard(struct perron_silence *s, uint64_t now_ns, uint64_t least_ns,
 			  uint64_t most_ns);
-/* It was asked: again after `least_ns`, and when that has not helped for long, not any more. */
+/* It was asked: again after `least_ns`, then ever less often, and at last not any more. */
 void perron_silence_asked(struct perron_silence *s, uint64_t now_ns, uint64_t least_ns);
 
 #endif

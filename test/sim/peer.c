@@ -211,6 +211,7 @@ void peer_start(struct world *w, uint32_t node)
 	sim_plane_start(&w->sim, node, SIM_SLOW, &overlay_machine_ops, peer->overlay);
 	sim_trace(&w->sim, "start peer %u:%u", n->id, peer->incarnation);
 	sensors_attach(w, node);
+	stream_note_started(w, node);
 	sim_plane_arm(&w->sim, node, SIM_FAST);
 	sim_plane_arm(&w->sim, node, SIM_SLOW);
 }

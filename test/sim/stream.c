@@ -19,6 +19,8 @@
 #define NO_SENSOR UINT32_MAX
 /* Of a killed peer's sensors so many of the latest frames are looked for. */
 #define KEPT_LOOK 512u
+/* Who is away for this long finds that its heirs are done. */
+#define BACK_NS (2 * SIM_S)
 
 static struct world_client *client_of(struct world *w, uint32_t node, uint32_t *index)
 {
@@ -208,6 +210,7 @@ void stream_note_killed(struct world *w, uint32_t node)
 		struct world_sensor *s = &w->sensors[i];
 		if (s->peer != node || !s->qos.replication)
 			continue;
+		s->killed_ns = w->sim.now_ns;
 		s->killed_strikes = is_whole(w, node) ? w->strikes : 0;
 		uint32_t first = s->record_count > KEPT_LOOK ? s->record_count - KEPT_LOOK : 0;
 		for (uint32_t k = first; k < s->record_count; k++)
@@ -217,6 +220,13 @@ void stream_note_killed(struct world *w, uint32_t node)
 					w->kept++;
 				}
 	}
+}
+
+void stream_note_started(struct world *w, uint32_t node)
+{
+	for (uint32_t i = 0; i < w->plan.sensor_count; i++)
+		if (w->sensors[i].peer == node && w->sim.now_ns - w->sensors[i].killed_ns < BACK_NS)
+			w->sensors[i].killed_strikes = 0;
 }
 
 void stream_check_peer(struct world *w, uint32_t node)

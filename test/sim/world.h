@@ -156,6 +156,7 @@ struct world_sensor {
 	uint64_t period_ns;
 	uint32_t size_max; /* of a message, bytes */
 	struct perron_qos qos; /* what its clients ask for */
+	uint64_t killed_ns;
 	uint64_t killed_strikes; /* faults, when its peer was killed last; 0: others were under way */
 	uint64_t messages; /* offered */
 	uint64_t answers[PERRON_OFFER_TOO_LARGE + 1];
@@ -275,6 +276,8 @@ void stream_deliver(struct sim *s, uint32_t node, uint32_t slot, uint32_t subscr
 void stream_check_client(struct world *w, uint32_t node);
 /* A peer was killed: which frames of its sensors do others hold? */
 void stream_note_killed(struct world *w, uint32_t node);
+/* A peer that is back soon takes its sensors back before its heirs have sent on what they hold. */
+void stream_note_started(struct world *w, uint32_t node);
 void stream_check_peer(struct world *w, uint32_t node);
 uint32_t stream_missing(struct world *w, char *text, uint32_t size);
 void stream_note_converged(struct world *w);
