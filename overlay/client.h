@@ -6,9 +6,8 @@
  * A subscription asks one portal peer after the other, follows redirects, and renews itself; when
  * its peer of the root cell is lost it asks elsewhere and goes on from where it was. When a stream
  * is silent for longer than usual its peer and another portal are both asked what became of it, and
- * who grants it first serves it from then on. Frames that
- * come early wait in a window; frames seen before are dropped; sequences that will not come (GAP)
- * are skipped and counted as lost.
+ * who grants it first serves it from then on. Frames that come early wait in a window; frames seen
+ * before are dropped; sequences that will not come (GAP) are skipped and counted as lost.
  *
  * Effects: SEND; HOLD, DELIVER (size: the subscription), RELEASE. A delivered frame is valid while
  * the effect is applied.

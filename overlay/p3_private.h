@@ -229,12 +229,12 @@ void p3_search(struct perron_overlay *o, uint64_t now_ns, const struct perron_pa
 /* p3_path.c: subscriptions and paths */
 void p3_path_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effects *out);
 uint64_t p3_path_deadline_ns(const struct perron_overlay *o);
-/* The way to a sensor may have changed: looks again at the next tick. */
 /* Ends every path of a stream: its clients ask again. */
 void p3_path_drop(struct perron_overlay *o, uint32_t stream, struct perron_effects *out);
 /* A neighbour's link went down: its branches hold up nobody who is served. */
 void p3_path_lost(struct perron_overlay *o, const struct perron_party *party,
 		  struct perron_effects *out);
+/* The way to a sensor may have changed: looks again at the next tick. */
 void p3_path_stir(struct perron_overlay *o, uint64_t now_ns, uint32_t stream);
 void p3_subscribe(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
 		  struct perron_effects *out);
