@@ -23,6 +23,7 @@
 #define NS_PER_S     1000000000ull
 #define SPEEDUP_MAX  1000
 #define SHOW_SECONDS 600
+#define TO_COUNT_MAX 8
 
 struct settings {
 	uint64_t seed;
@@ -31,9 +32,9 @@ struct settings {
 	uint32_t evaluator;
 	uint32_t seconds; /* 0: until a signal */
 	uint32_t speedup;
-	bool has_to;
 	bool show;
-	struct sockaddr_in to;
+	uint32_t to_count;
+	struct sockaddr_in to[TO_COUNT_MAX];
 };
 
 static volatile sig_atomic_t stopped;
@@ -56,7 +57,7 @@ static void usage(FILE *out)
 		"usage: perron-track-generator --to ADDRESS:PORT [options]\n"
 		"       perron-track-generator --show [options]\n"
 		"Sends an axle counter's track telegrams by UDP, as a seeded timetable has it.\n"
-		"  --to ADDRESS:PORT  where to, IPv4\n"
+		"  --to ADDRESS:PORT  where to, IPv4; again for each hearer, 8 at most\n"
 		"  --seed N           of the timetable; default 1\n"
 		"  --sections N       1 to %d; default 8\n"
 		"  --cycle MS         %d to %d; default 250\n"
@@ -102,11 +103,13 @@ static void to_parse(const char *text, struct settings *out)
 		refuse(what, "ADDRESS:PORT, such as 127.0.0.1:4001");
 	memcpy(address, text, size);
 	address[size] = '\0';
-	out->to = (struct sockaddr_in){.sin_family = AF_INET};
-	if (inet_pton(AF_INET, address, &out->to.sin_addr) != 1)
+	if (out->to_count == TO_COUNT_MAX)
+		refuse(what, "no more than 8 of them");
+	struct sockaddr_in *to = &out->to[out->to_count++];
+	*to = (struct sockaddr_in){.sin_family = AF_INET};
+	if (inet_pton(AF_INET, address, &to->sin_addr) != 1)
 		refuse(what, "ADDRESS:PORT, such as 127.0.0.1:4001");
-	out->to.sin_port = htons((uint16_t)number_parse("to (port)", colon + 1, 1, 65535));
-	out->has_to = true;
+	to->sin_port = htons((uint16_t)number_parse("to (port)", colon + 1, 1, 65535));
 }
 
 static void settings_parse(int argc, char **argv, struct settings *out)
@@ -152,7 +155,7 @@ static void settings_parse(int argc, char **argv, struct settings *out)
 	}
 	if (optind < argc)
 		refuse(argv[optind], "options only");
-	if (!out->has_to && !out->show)
+	if (!out->to_count && !out->show)
 		refuse("no --to", "--to ADDRESS:PORT, or --show");
 }
 
@@ -210,10 +213,12 @@ static int telegram_send(int fd, const struct settings *settings, struct perron_
 	telegram->time_ns = clock_ns(CLOCK_REALTIME);
 	uint32_t size = perron_track_encode(data, telegram);
 	telegram->sequence++;
-	return sendto(fd, data, size, 0, (const struct sockaddr *)&settings->to,
-		      sizeof(settings->to)) < 0
-		   ? -errno
-		   : 0;
+	int result = 0;
+	for (uint32_t i = 0; i < settings->to_count; i++)
+		if (sendto(fd, data, size, 0, (const struct sockaddr *)&settings->to[i],
+			   sizeof(settings->to[i])) < 0)
+			result = -errno;
+	return result;
 }
 
 /* Sends until the time is up; returns the exit status. */
