@@ -43,6 +43,16 @@ bool perron_origin_get(const struct perron_origin *o, uint64_t sequence, uint64_
 	return *handle != PERRON_ORIGIN_NONE;
 }
 
+uint64_t perron_origin_next(const struct perron_origin *o, uint64_t sequence)
+{
+	uint64_t ignored;
+
+	for (uint64_t q = sequence > o->first ? sequence : o->first; q < o->next; q++)
+		if (perron_origin_get(o, q, &ignored))
+			return q;
+	return 0;
+}
+
 uint32_t perron_origin_pop(struct perron_origin *o, uint64_t sequence, uint64_t *handles,
 			   uint32_t max)
 {

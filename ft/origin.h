@@ -45,6 +45,8 @@ uint64_t perron_origin_push(struct perron_origin *o, uint64_t now_ns, uint64_t h
 			    const struct perron_origin_retry *retry);
 /* The handle of a frame that is kept. */
 bool perron_origin_get(const struct perron_origin *o, uint64_t sequence, uint64_t *handle);
+/* The first that is kept from `sequence` on; 0: none. */
+uint64_t perron_origin_next(const struct perron_origin *o, uint64_t sequence);
 /* Lets go of frames below `sequence`, at most `max`; returns how many handles it wrote. */
 uint32_t perron_origin_pop(struct perron_origin *o, uint64_t sequence, uint64_t *handles,
 			   uint32_t max);

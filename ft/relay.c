@@ -14,6 +14,7 @@ void perron_relay_config_default(struct perron_relay_config *cfg)
 		.stream_count_max = 16,
 		.origin_count_max = 32,
 		.origin_window = 2048,
+		.standby_window = 512,
 		.replica_count_max = 64,
 		.replica_window = 1024,
 		.replica_frame_max = 1024,
@@ -44,6 +45,7 @@ static bool config_is_valid(const struct perron_relay_config *c)
 	       c->origin_count_max && c->origin_window >= 64 &&
 	       !(c->origin_window & (c->origin_window - 1)) && c->client_lag_max >= 2 &&
 	       c->client_lag_max < c->origin_window && detectors_are_valid(c) &&
+	       c->standby_window >= 64 && !(c->standby_window & (c->standby_window - 1)) &&
 	       c->replica_count_max && c->replica_window >= 64 &&
 	       !(c->replica_window & (c->replica_window - 1)) && c->replica_frame_max &&
 	       c->branch_keep_ns && c->retry_ns_min && c->retry_ns_max >= c->retry_ns_min &&
@@ -66,6 +68,11 @@ static size_t origin_frame_count(const struct perron_relay_config *c)
 	return (size_t)c->origin_count_max * c->origin_window;
 }
 
+static size_t standby_count(const struct perron_relay_config *c)
+{
+	return (size_t)c->stream_count_max * c->standby_window;
+}
+
 static size_t replica_slot_count(const struct perron_relay_config *c)
 {
 	return (size_t)c->replica_count_max * c->replica_window;
@@ -78,6 +85,8 @@ size_t perron_relay_size(const struct perron_relay_config *c)
 	       perron_arena_share(c->link_count_max * sizeof(struct perron_detector)) +
 	       perron_arena_share(c->path_count_max * sizeof(struct relay_path)) +
 	       perron_arena_share(c->stream_count_max * sizeof(struct relay_stream)) +
+	       perron_arena_share(standby_count(c) * sizeof(struct perron_standby_reading)) +
+	       perron_arena_share(standby_count(c) * sizeof(struct perron_standby_copy)) +
 	       perron_arena_share(c->origin_count_max * sizeof(struct perron_origin)) +
 	       perron_arena_share(origin_frame_count(c) * sizeof(struct perron_origin_frame)) +
 	       perron_arena_share(branch_count(c) * sizeof(struct perron_branch)) +
@@ -99,6 +108,8 @@ static void relay_lay_out(struct perron_relay *r, const struct perron_relay_conf
 	r->detectors = perron_arena_take(&a, c->link_count_max * sizeof(*r->detectors));
 	r->paths = perron_arena_take(&a, c->path_count_max * sizeof(*r->paths));
 	r->streams = perron_arena_take(&a, c->stream_count_max * sizeof(*r->streams));
+	r->readings = perron_arena_take(&a, standby_count(c) * sizeof(*r->readings));
+	r->copies = perron_arena_take(&a, standby_count(c) * sizeof(*r->copies));
 	r->origins = perron_arena_take(&a, c->origin_count_max * sizeof(*r->origins));
 	r->origin_frames =
 		perron_arena_take(&a, origin_frame_count(c) * sizeof(*r->origin_frames));
@@ -115,9 +126,12 @@ static void relay_lay_out(struct perron_relay *r, const struct perron_relay_conf
 		r->paths[i].path.branches = &r->branches[(size_t)i * c->branch_count_max];
 		r->paths[i].drop = &r->drops[(size_t)i * PERRON_DROP_COUNT];
 	}
-	for (uint32_t i = 0; i < c->stream_count_max; i++)
+	for (uint32_t i = 0; i < c->stream_count_max; i++) {
 		r->streams[i].drop =
 			&r->drops[((size_t)c->path_count_max + i) * PERRON_DROP_COUNT];
+		r->streams[i].readings.readings = &r->readings[(size_t)i * c->standby_window];
+		r->streams[i].readings.copies = &r->copies[(size_t)i * c->standby_window];
+	}
 	for (uint32_t i = 0; i < c->origin_count_max; i++)
 		r->origins[i].frames = &r->origin_frames[(size_t)i * c->origin_window];
 	for (uint32_t i = 0; i < c->replica_count_max; i++)
@@ -162,7 +176,8 @@ struct relay_path *relay_path(struct perron_relay *r, uint32_t stream, uint8_t c
 struct relay_stream *relay_stream(struct perron_relay *r, uint32_t stream)
 {
 	for (uint32_t i = 0; i < r->cfg.stream_count_max; i++)
-		if (r->streams[i].stream == stream)
+		if (r->streams[i].stream == stream &&
+		    (stream || !r->streams[i].readings.held_count))
 			return &r->streams[i];
 	return NULL;
 }
@@ -457,6 +472,9 @@ static uint64_t deadline_find(struct perron_relay *r, uint64_t now_ns)
 		uint64_t due = relay_replica_deadline_ns(r, &r->replicas[i]);
 		deadline = due < deadline ? due : deadline;
 	}
+	for (uint32_t i = 0; i < r->cfg.stream_count_max; i++)
+		if (!perron_standby_is_swept(&r->streams[i].readings))
+			deadline = 0;
 	/* What is overdue is due now: a tick that comes later than this is the relay's own gap. */
 	return deadline < now_ns ? now_ns : deadline;
 }
@@ -474,6 +492,7 @@ static void streams_tick(struct perron_relay *r, uint64_t now_ns, struct perron_
 		if (r->paths[i].path.used)
 			relay_path_tick(r, now_ns, &r->paths[i], &retry_budget, out);
 	relay_replicas_tick(r, now_ns, out);
+	relay_standbys_tick(r, out);
 	r->deadline_ns = deadline_find(r, now_ns);
 	relay_origins_drain(r, now_ns, out);
 }
@@ -501,6 +520,8 @@ void perron_relay_check(const struct perron_relay *r)
 {
 	perron_group_check(r->group);
 	relay_replicas_check(r);
+	for (uint32_t i = 0; i < r->cfg.stream_count_max; i++)
+		perron_standby_check(&r->streams[i].readings);
 	for (uint32_t i = 0; i < r->cfg.link_count_max; i++) {
 		perron_link_check(&r->links[i]);
 		if (relay_link_is_watched(&r->links[i]))

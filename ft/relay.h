@@ -39,6 +39,7 @@ struct perron_relay_config {
 	uint32_t stream_count_max; /* of sensors here */
 	uint32_t origin_count_max; /* (stream, class) asked of sensors here */
 	uint32_t origin_window;    /* unacknowledged frames of each; a power of two */
+	uint32_t standby_window;    /* of each sensor here: readings held by a standby */
 	uint32_t replica_count_max; /* (stream, class, path peer) held for siblings, or passively */
 	uint32_t replica_window;    /* frames of each; a power of two */
 	uint32_t replica_frame_max; /* of all; then the oldest of class normal give way */
@@ -65,6 +66,8 @@ enum perron_offer {
 	PERRON_OFFER_DEADLINE_IMPOSSIBLE, /* its bound has passed already */
 	PERRON_OFFER_UNKNOWN_STREAM,
 	PERRON_OFFER_TOO_LARGE, /* more frames and branches than one step can send */
+	PERRON_OFFER_READ_ALONG, /* a sibling publishes it: kept for when that one is gone */
+	PERRON_OFFER_COUNT,
 };
 
 struct perron_relay_counters {

@@ -109,17 +109,28 @@ static int port_down(struct perron_relay *r, uint64_t now_ns, const struct perro
 	return count || !command->party.id ? 0 : -ENOENT;
 }
 
-static int stream_open(struct perron_relay *r, uint32_t stream, uint64_t first)
+/* Said again and again: a command may have found its ring full. */
+static int stream_open(struct perron_relay *r, uint64_t now_ns,
+		       const struct perron_command *command, struct perron_effects *out)
 {
-	if (!stream || !first)
-		return -EINVAL;
-	if (relay_stream(r, stream))
+	struct relay_stream *s = relay_stream(r, command->stream);
+	bool is_standby = command->value != 0;
+
+	if (s && s->is_standby != is_standby) {
+		if (!is_standby)
+			return relay_succeed(r, now_ns, s, &command->party, command->sequence, out);
+		return relay_stream_yield(r, now_ns, s);
+	}
+	if (s)
 		return 0;
-	struct relay_stream *s = relay_stream(r, 0);
+	s = relay_stream(r, 0);
 	if (!s)
 		return -ENOSPC;
 	memset(s->drop, 0, PERRON_DROP_COUNT * sizeof(*s->drop));
-	*s = (struct relay_stream){.stream = stream, .next = first, .drop = s->drop};
+	s->stream = command->stream;
+	s->next = command->sequence;
+	relay_standby_begin(r, s);
+	s->is_standby = is_standby;
 	return 0;
 }
 
@@ -134,6 +145,8 @@ static int stream_close(struct perron_relay *r, uint64_t now_ns, uint32_t stream
 		if (p)
 			relay_path_close(r, now_ns, p);
 	}
+	perron_standby_forget(&s->readings);
+	relay_wake_at(r, now_ns);
 	s->stream = 0;
 	return 0;
 }
@@ -167,8 +180,9 @@ static struct relay_path *path_make(struct perron_relay *r, uint64_t now_ns, uin
 	p = &r->paths[index];
 	struct perron_branch *branches = p->path.branches;
 	uint64_t *drop = p->drop;
-	struct perron_origin *origin = s ? origin_take(r, s->next) : NULL;
-	if (s && !origin)
+	bool is_here = s && !s->is_standby;
+	struct perron_origin *origin = is_here ? origin_take(r, s->next) : NULL;
+	if (is_here && !origin)
 		return NULL;
 	bool is_mapped = perron_map_put(&r->path_by_key, (uint64_t)stream << 8 | class, index);
 	PERRON_ASSERT(is_mapped);
@@ -179,7 +193,7 @@ static struct relay_path *path_make(struct perron_relay *r, uint64_t now_ns, uin
 		.expire_at_ns = now_ns + r->cfg.branch_keep_ns,
 	};
 	p->path.origin = origin != NULL;
-	if (s)
+	if (is_here)
 		perron_path_start(&p->path, s->next);
 	r->path_count++;
 	relay_wake_at(r, p->expire_at_ns);
@@ -215,89 +229,15 @@ struct relay_path *relay_path_adopt(struct perron_relay *r, uint64_t now_ns, uin
 	return p;
 }
 
-/* The sensor is elsewhere again: what was taken over and is not acknowledged yet is let go. */
-static void path_unadopt(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
+void relay_path_unadopt(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
 {
 	p->origin->draining = true;
 	p->origin = NULL;
 	p->path.origin = false;
 	p->adopted = false;
 	p->linger_until_ns = 0;
+	p->keep_until_ns = 0;
 	relay_wake_at(r, now_ns);
-}
-
-static void branch_start(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
-			 struct perron_branch *b)
-{
-	uint64_t ignored;
-	bool held = relay_replica_find(r, &p->path, b->asked, &ignored);
-	perron_path_branch_start(&p->path, b, held);
-	if (held) {
-		p->serve_from = b->ack.cumulative + 1;
-		relay_wake_at(r, now_ns);
-	}
-	if (b->ack.cumulative < p->path.high)
-		relay_resend(r, now_ns, p);
-}
-
-void relay_branches_start(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
-			  struct perron_effects *out)
-{
-	for (uint32_t i = 0; i < p->path.branch_count; i++) {
-		struct perron_branch *b = &p->path.branches[i];
-		if (b->started)
-			continue;
-		branch_start(r, now_ns, p, b);
-		relay_branch_ready(r, now_ns, p, b, out);
-	}
-}
-
-static int branch_open(struct perron_relay *r, uint64_t now_ns,
-		       const struct perron_command *command, struct perron_effects *out)
-{
-	struct relay_path *p = path_make(r, now_ns, command->stream,
-						  command->class);
-	uint32_t deadline_us = (uint32_t)command->value;
-
-	if (!p)
-		return -ENOSPC;
-	struct perron_branch *b = perron_path_branch_open(&p->path, r->cfg.branch_count_max,
-							  &command->party, command->sequence);
-	if (!b) {
-		if (!p->path.branch_count)
-			relay_path_close(r, now_ns, p);
-		return -ENOSPC;
-	}
-	b->renewed_ns = now_ns;
-	p->linger_until_ns = 0;
-	if (command->payload_size == sizeof(struct perron_qos))
-		relay_qos_raise(r, p, (const struct perron_qos *)command->payload);
-	if (deadline_us && (!p->deadline_us || deadline_us < p->deadline_us))
-		p->deadline_us = deadline_us;
-	uint64_t ignored;
-	if (!p->path.started && relay_replica_find(r, &p->path, command->sequence, &ignored))
-		perron_path_start(&p->path, command->sequence);
-	if (p->path.started && !b->started)
-		branch_start(r, now_ns, p, b);
-	if (b->started)
-		relay_branch_ready(r, now_ns, p, b, out);
-	return 0;
-}
-
-static int branch_close(struct perron_relay *r, uint64_t now_ns,
-			const struct perron_command *command, struct perron_effects *out)
-{
-	struct relay_path *p = relay_path(r, command->stream, command->class);
-
-	if (!p || !perron_path_branch_close(&p->path, command->party.id))
-		return -ENOENT;
-	if (p->path.branch_count)
-		relay_acknowledged(r, now_ns, p, out);
-	else if (p->origin && command->value)
-		relay_linger(r, now_ns, p);
-	else
-		relay_path_close(r, now_ns, p);
-	return 0;
 }
 
 /* From where the upstream is to serve; 0: the present. */
@@ -313,6 +253,182 @@ static uint64_t path_resume(const struct perron_path *p)
 	return asked;
 }
 
+static void resume_tell(struct perron_relay *r, struct relay_path *p, struct perron_effects *out)
+{
+	struct perron_event *event = perron_effects_event(out, 0);
+
+	p->path.resumed = true;
+	if (!event) {
+		relay_drop(r, PERRON_DROP_EFFECTS_FULL);
+		return;
+	}
+	event->kind = PERRON_EVENT_RESUME;
+	event->class = p->path.class;
+	event->stream = p->path.stream;
+	event->sequence = path_resume(&p->path);
+	event->party.id = p->path.upstream;
+}
+
+/*
+ * Who comes lacks what this path has let go, or never asked for: the upstream may still have it.
+ * False: it is too long ago, or there is no upstream.
+ */
+static bool path_rewind(struct perron_relay *r, struct relay_path *p, uint64_t asked,
+			struct perron_effects *out)
+{
+	if (p->origin || !p->path.upstream || !asked || asked > p->path.acked.cumulative ||
+	    p->path.acked.cumulative - asked >= r->cfg.origin_window)
+		return false;
+	p->path.acked = (struct perron_ack){.cumulative = asked - 1};
+	p->path.floor = group_min64(p->path.floor, asked);
+	resume_tell(r, p, out);
+	return true;
+}
+
+static void path_serve(struct perron_relay *r, uint64_t now_ns, struct relay_path *p, uint64_t from)
+{
+	p->serve_from = p->serve_from ? group_min64(p->serve_from, from) : from;
+	relay_wake_at(r, now_ns);
+}
+
+static void branch_start(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			 struct perron_branch *b)
+{
+	uint64_t next = b->asked ? relay_replica_next(r, p, b->asked) : 0;
+	bool held = next && next == b->asked;
+
+	/* Better from the first that is held than from what others have not acknowledged. */
+	if (!held && next && next <= p->path.acked.cumulative) {
+		b->asked = next;
+		held = true;
+	}
+	perron_path_branch_start(&p->path, b, held);
+	/* An origin sends what is not acknowledged by itself. */
+	bool is_served = held && (!p->origin || b->asked <= p->path.acked.cumulative);
+	if (is_served)
+		path_serve(r, now_ns, p, b->ack.cumulative + 1);
+	if (!(is_served && p->origin) && b->ack.cumulative < p->path.high)
+		relay_resend(r, now_ns, p);
+}
+
+/* A branch that comes to a path that flows already. */
+static void branch_join(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			struct perron_branch *b, struct perron_effects *out)
+{
+	uint64_t ignored;
+
+	if (!relay_replica_find(r, p, b->asked, &ignored))
+		(void)path_rewind(r, p, b->asked, out);
+	branch_start(r, now_ns, p, b);
+}
+
+/* A branch that is served asks for what went by before: somebody has come below it. */
+static void branch_rewind(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			  struct perron_branch *b, uint64_t asked, struct perron_effects *out)
+{
+	uint64_t next = relay_replica_next(r, p, asked);
+
+	if (!asked || asked > b->ack.cumulative ||
+	    b->ack.cumulative - asked >= r->cfg.origin_window)
+		return;
+	if (p->origin && asked < p->origin->first)
+		asked = p->origin->first;
+	if (next != asked && !path_rewind(r, p, asked, out))
+		asked = next && next < p->path.acked.cumulative ? next
+								: p->path.acked.cumulative + 1;
+	if (asked > b->ack.cumulative)
+		return;
+	b->ack = (struct perron_ack){.cumulative = asked - 1};
+	if (next == asked)
+		path_serve(r, now_ns, p, asked);
+	else
+		relay_resend(r, now_ns, p);
+}
+
+void relay_branches_start(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			  struct perron_effects *out)
+{
+	for (uint32_t i = 0; i < p->path.branch_count; i++) {
+		struct perron_branch *b = &p->path.branches[i];
+		bool waits = b->late;
+		b->late = false; /* for one answer */
+		if (b->started || waits)
+			continue;
+		branch_start(r, now_ns, p, b);
+		relay_branch_ready(r, now_ns, p, b, out);
+	}
+}
+
+static int branch_open(struct perron_relay *r, uint64_t now_ns,
+		       const struct perron_command *command, struct perron_effects *out)
+{
+	bool is_new = !relay_path(r, command->stream, command->class);
+	struct relay_path *p = path_make(r, now_ns, command->stream, command->class);
+	uint32_t deadline_us = (uint32_t)command->value;
+
+	if (!p)
+		return -ENOSPC;
+	const struct relay_stream *s = relay_stream(r, command->stream);
+	/* It was relayed when this peer became the sensor's owner, and there was no room then. */
+	if (s && !s->is_standby && !p->origin &&
+	    !relay_path_adopt(r, now_ns, command->stream, command->class, s->next))
+		return -ENOSPC;
+	if (is_new && command->sequence && !p->origin)
+		relay_keep_begin(r, now_ns, p);
+	struct perron_branch *b = perron_path_branch(&p->path, command->party.id);
+	bool was_gone = b && b->gone_ns;
+	b = perron_path_branch_open(&p->path, r->cfg.branch_count_max, &command->party,
+				    command->sequence);
+	if (!b) {
+		if (!p->path.branch_count)
+			relay_path_close(r, now_ns, p);
+		return -ENOSPC;
+	}
+	b->late |= !b->started && !b->renewed_ns && p->path.resumed;
+	b->renewed_ns = now_ns;
+	p->linger_until_ns = 0;
+	if (command->payload_size == sizeof(struct perron_qos))
+		relay_qos_raise(r, p, (const struct perron_qos *)command->payload);
+	if (deadline_us && (!p->deadline_us || deadline_us < p->deadline_us))
+		p->deadline_us = deadline_us;
+	uint64_t ignored;
+	if (!p->path.started && relay_replica_find(r, p, command->sequence, &ignored))
+		perron_path_start(&p->path, command->sequence);
+	if (b->started && was_gone)
+		relay_resend(r, now_ns, p);
+	if (b->started)
+		branch_rewind(r, now_ns, p, b, command->sequence, out);
+	else if (p->path.started)
+		branch_join(r, now_ns, p, b, out);
+	if (b->started)
+		relay_branch_ready(r, now_ns, p, b, out);
+	return 0;
+}
+
+static int branch_close(struct perron_relay *r, uint64_t now_ns,
+			const struct perron_command *command, struct perron_effects *out)
+{
+	struct relay_path *p = relay_path(r, command->stream, command->class);
+	struct perron_branch *b = p ? perron_path_branch(&p->path, command->party.id) : NULL;
+
+	if (!b)
+		return -ENOENT;
+	if (command->value == PERRON_BRANCH_GONE && b->started) {
+		b->gone_ns = b->gone_ns ? b->gone_ns : now_ns;
+		p->expire_at_ns = now_ns;
+		relay_wake_at(r, now_ns);
+		return 0;
+	}
+	(void)perron_path_branch_close(&p->path, command->party.id);
+	if (p->path.branch_count)
+		relay_acknowledged(r, now_ns, p, out);
+	else if (p->origin && (command->value || now_ns < p->keep_until_ns))
+		relay_linger(r, now_ns, p);
+	else
+		relay_path_close(r, now_ns, p);
+	return 0;
+}
+
 /* For a path that has a branch already: a path without would be nobody's. */
 static int path_upstream(struct perron_relay *r, uint64_t now_ns,
 			 const struct perron_command *command, struct perron_effects *out)
@@ -320,34 +436,45 @@ static int path_upstream(struct perron_relay *r, uint64_t now_ns,
 	struct relay_path *p = relay_path(r, command->stream, command->class);
 
 	if (p && p->adopted)
-		path_unadopt(r, now_ns, p);
+		relay_path_unadopt(r, now_ns, p);
 	if (!p || p->origin)
 		return -ENOENT;
 	p->path.upstream = command->party.id;
-	struct perron_event *event = perron_effects_event(out, 0);
-	if (!event)
-		return -ENOSPC;
-	event->kind = PERRON_EVENT_RESUME;
-	event->class = p->path.class;
-	event->stream = p->path.stream;
-	event->sequence = path_resume(&p->path);
-	event->party = command->party;
+	resume_tell(r, p, out);
 	return 0;
 }
 
-static int path_start(struct perron_relay *r, uint64_t now_ns,
-		      const struct perron_command *command, struct perron_effects *out)
+/* The upstream serves from below: for a branch that waits, which came after the first answer. */
+static void path_lower(struct perron_relay *r, struct relay_path *p, uint64_t sequence)
+{
+	bool is_wanted = false;
+
+	for (uint32_t i = 0; i < p->path.branch_count; i++)
+		is_wanted |= !p->path.branches[i].started && p->path.branches[i].asked &&
+			     p->path.branches[i].asked <= p->path.acked.cumulative;
+	if (!is_wanted || !p->path.started || sequence > p->path.acked.cumulative ||
+	    p->path.acked.cumulative - sequence >= r->cfg.origin_window)
+		return;
+	p->path.acked = (struct perron_ack){.cumulative = sequence - 1};
+	p->path.floor = group_min64(p->path.floor, sequence);
+}
+
+static int path_start(struct perron_relay *r, uint64_t now_ns, const struct perron_command *command,
+		      struct perron_effects *out)
 {
 	struct relay_path *p = relay_path(r, command->stream, command->class);
 
 	if (!p || p->origin)
 		return -ENOENT;
+	path_lower(r, p, command->sequence);
 	uint64_t floor = p->path.floor;
 	perron_path_start(&p->path, command->sequence);
+	p->path.resumed = false;
 	for (uint32_t i = 0; i < p->path.branch_count; i++) {
 		struct perron_branch *b = &p->path.branches[i];
 		if (b->started && p->path.floor > floor)
 			relay_gap_send(r, now_ns, p, b, out);
+		b->late &= b->asked && b->asked < command->sequence;
 	}
 	relay_branches_start(r, now_ns, p, out);
 	relay_acknowledged(r, now_ns, p, out);
@@ -395,7 +522,7 @@ int perron_relay_command(struct perron_relay *r, uint64_t now_ns,
 		control_send(r, now_ns, command, out);
 		return 0;
 	case PERRON_COMMAND_STREAM_OPEN:
-		return stream_open(r, command->stream, command->sequence);
+		return stream_open(r, now_ns, command, out);
 	case PERRON_COMMAND_STREAM_CLOSE:
 		return stream_close(r, now_ns, command->stream);
 	case PERRON_COMMAND_BRANCH_OPEN:
@@ -434,4 +561,3 @@ int perron_relay_command(struct perron_relay *r, uint64_t now_ns,
 	}
 	return -EINVAL;
 }
-

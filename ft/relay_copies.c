@@ -243,7 +243,7 @@ void relay_copies_acknowledged(struct perron_relay *r, uint64_t now_ns, struct r
 	own = relay_path_holds(p) ? relay_replica_of(r, p->path.stream, p->path.class, r->cfg.peer,
 						     r->cfg.incarnation)
 				  : NULL;
-	if (!own)
+	if (!own || p->keep_until_ns)
 		return;
 	perron_replica_raise(&own->frames, floor_of(p));
 	relay_replica_sweep(r, now_ns, own, out);

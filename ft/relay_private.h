@@ -4,6 +4,7 @@
 
 #include "ft/relay.h"
 #include "ft/replica.h"
+#include "ft/standby.h"
 #include "runtime/base/map.h"
 #include "runtime/base/qos.h"
 
@@ -18,6 +19,9 @@
 struct relay_stream {
 	uint32_t stream; /* 0: free */
 	uint64_t next;   /* sequence of the next frame taken */
+	bool is_standby; /* a sibling publishes what the sensor says, and this peer reads along */
+	uint64_t behind; /* taken over: readings below are the last owner's already; 0: none */
+	struct perron_standby readings;
 	uint64_t *drop;  /* by cause: messages that no path could take */
 };
 
@@ -68,6 +72,7 @@ struct relay_path {
 	uint64_t linger_until_ns;     /* without branches: kept until then; 0: has some */
 	uint64_t gap_at_ns;           /* when to look for branches that lack a GAP; 0: none */
 	uint64_t serve_from;          /* replicas from here on are still to be sent; 0: none */
+	uint64_t keep_until_ns;       /* what went by is kept: clients may be yet to come; 0: no */
 	struct perron_qos qos;        /* the strongest that was asked for */
 	struct relay_copies copies;
 };
@@ -84,6 +89,8 @@ struct perron_relay {
 	struct perron_detector *detectors; /* one a link */
 	struct relay_path *paths;
 	struct relay_stream *streams;
+	struct perron_standby_reading *readings;
+	struct perron_standby_copy *copies;
 	struct perron_origin *origins;
 	struct perron_origin_frame *origin_frames;
 	struct perron_branch *branches;
@@ -217,6 +224,16 @@ struct relay_replica *relay_replica_make(struct perron_relay *r, uint64_t now_ns
 /* Holds a frame, or drops and counts it. */
 void relay_replica_hold(struct perron_relay *r, struct relay_replica *b, uint64_t sequence,
 			uint64_t handle, struct perron_effects *out);
+/*
+ * A path begins where others stood, or a sibling that had it is gone: its clients come one by one,
+ * and the last may lack what the first has acknowledged. So for a while what goes by is kept.
+ */
+void relay_keep_begin(struct perron_relay *r, uint64_t now_ns, struct relay_path *p);
+bool relay_path_keeps(const struct relay_path *p, uint64_t now_ns);
+void relay_keep(struct perron_relay *r, uint64_t now_ns, struct relay_path *p, uint64_t sequence,
+		uint64_t handle, struct perron_effects *out);
+void relay_keep_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		     struct perron_effects *out);
 /* Lets go of what stands below the floor, as far as this call's budget goes. */
 void relay_replica_sweep(struct perron_relay *r, uint64_t now_ns, struct relay_replica *b,
 			 struct perron_effects *out);
@@ -231,15 +248,39 @@ void relay_replicas_tick(struct perron_relay *r, uint64_t now_ns, struct perron_
 uint64_t relay_replica_deadline_ns(const struct perron_relay *r, const struct relay_replica *b);
 void relay_replicas_check(const struct perron_relay *r);
 
+/* --- relay_standby.c --- */
+
+/* What a sensor said, in a frame of it: the same at each peer that reads it. */
+uint32_t relay_reading_hash(const uint8_t *payload, uint32_t length, bool traced, uint8_t fragment,
+			    uint8_t fragment_count);
+/* Its owner is a sibling: what it says is kept until the owner's copy was seen. */
+void relay_standby_offer(struct perron_relay *r, struct relay_stream *s,
+			 const struct perron_header *header, const struct perron_frame *frame,
+			 struct perron_effects *out);
+/* After the takeover: whether the last owner had taken this reading. */
+bool relay_standby_had(struct relay_stream *s, uint32_t hash, struct perron_effects *out);
+/* A copy is held (or was acknowledged), and its reading need not be. */
+void relay_standby_copy(struct perron_relay *r, const struct relay_replica *b,
+			const struct perron_header *header, const uint8_t *payload,
+			struct perron_effects *out);
+void relay_standby_floor(struct perron_relay *r, uint64_t now_ns, uint32_t stream);
+void relay_standbys_tick(struct perron_relay *r, struct perron_effects *out);
+/* A reading of our own becomes the frame of that number; false: there is none. */
+bool relay_standby_take(struct relay_stream *s, uint64_t sequence, uint32_t deadline_us,
+			uint64_t *handle);
+/* From owner to standby. -EBUSY: it is not done with what it was before. */
+int relay_stream_yield(struct perron_relay *r, uint64_t now_ns, struct relay_stream *s);
+void relay_standby_begin(struct perron_relay *r, struct relay_stream *s);
+
 /* --- relay_successor.c --- */
 
 /* Housekeeping is told whose frames are held, when who took them in is no member any more. */
 void relay_orphans_tell(struct perron_relay *r, uint64_t now_ns, struct perron_effects *out);
 /* A frame of the path's that is held here, for whomever. */
-bool relay_replica_find(const struct perron_relay *r, const struct perron_path *p,
+bool relay_replica_find(const struct perron_relay *r, const struct relay_path *p,
 			uint64_t sequence, uint64_t *handle);
 /* The first of the path's that is held from `sequence` on, for whomever; 0: none. */
-uint64_t relay_replica_next(const struct perron_relay *r, const struct perron_path *p,
+uint64_t relay_replica_next(const struct perron_relay *r, const struct relay_path *p,
 			    uint64_t sequence);
 /* Sends what is held from *from on to the branches that lack it; false: there is more. */
 bool relay_replica_serve(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
@@ -250,12 +291,22 @@ bool relay_replica_serve(struct perron_relay *r, uint64_t now_ns, struct relay_p
  */
 int relay_adopt(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
 		const struct perron_party *of, struct perron_effects *out);
+/*
+ * From standby to owner: what the last one (`of`; id 0: nobody is known) had taken in and is held
+ * here goes on from here, then the readings that it had not taken. If nothing is known of it, its
+ * numbers begin at `first`.
+ */
+int relay_succeed(struct perron_relay *r, uint64_t now_ns, struct relay_stream *s,
+		  const struct perron_party *of, uint64_t first, struct perron_effects *out);
 /* Serves the branches that waited for the path to start. */
 void relay_branches_start(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 			  struct perron_effects *out);
 /* The path, with an origin that begins at `first`, whatever it was; NULL: a table is full. */
 struct relay_path *relay_path_adopt(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
 				    uint8_t class, uint64_t first);
+
+/* The sensor is elsewhere again: what was taken over and is not acknowledged yet is let go. */
+void relay_path_unadopt(struct perron_relay *r, uint64_t now_ns, struct relay_path *p);
 
 /* Commands of housekeeping's. */
 void relay_event_link(struct perron_relay *r, const struct perron_link *l, uint8_t kind,

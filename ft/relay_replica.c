@@ -128,6 +128,57 @@ void relay_replica_hold(struct perron_relay *r, struct relay_replica *b, uint64_
 	perron_effects_hold(out, handle);
 }
 
+/* --- what a path keeps for clients that are yet to come --- */
+
+void relay_keep_begin(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
+{
+	p->keep_until_ns = now_ns + r->cfg.branch_keep_ns / 2;
+	relay_wake_at(r, p->keep_until_ns);
+}
+
+bool relay_path_keeps(const struct relay_path *p, uint64_t now_ns)
+{
+	return now_ns < p->keep_until_ns && p->qos.replication && !p->origin;
+}
+
+void relay_keep(struct perron_relay *r, uint64_t now_ns, struct relay_path *p, uint64_t sequence,
+		uint64_t handle, struct perron_effects *out)
+{
+	struct relay_replica *own =
+		relay_replica_of(r, p->path.stream, p->path.class, r->cfg.peer, r->cfg.incarnation);
+
+	/* Who is known to lack something comes first. */
+	if (r->replica_frame_count >= r->cfg.replica_frame_max / 2)
+		return;
+	if (!own)
+		own = relay_replica_make(r, now_ns, &p->path, r->cfg.peer, r->cfg.incarnation,
+					 p->path.acked.cumulative + 1);
+	if (!own)
+		return;
+	if (sequence - own->frames.swept >= own->frames.window && sequence > own->frames.floor) {
+		perron_replica_raise(&own->frames, sequence - own->frames.window / 2);
+		relay_replica_sweep(r, now_ns, own, out);
+	}
+	relay_replica_hold(r, own, sequence, handle, out);
+}
+
+void relay_keep_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+		     struct perron_effects *out)
+{
+	struct relay_replica *own;
+
+	if (!p->keep_until_ns || p->keep_until_ns > now_ns)
+		return;
+	p->keep_until_ns = 0;
+	own = relay_replica_of(r, p->path.stream, p->path.class, r->cfg.peer, r->cfg.incarnation);
+	if (!own)
+		return;
+	/* Of a path that holds for itself, what is acknowledged. */
+	perron_replica_raise(&own->frames, relay_path_holds(p) ? p->path.acked.cumulative + 1
+							       : own->frames.high + 1);
+	relay_replica_sweep(r, now_ns, own, out);
+}
+
 /* --- the sibling --- */
 
 static enum perron_drop replica_permit(struct perron_relay *r, const struct perron_header *header)
@@ -166,6 +217,7 @@ enum perron_drop relay_replica_data(struct perron_relay *r, uint64_t now_ns,
 	if (!b)
 		return PERRON_DROP_EARLY;
 	relay_replica_hold(r, b, header->sequence, frame->handle, out);
+	relay_standby_copy(r, b, header, frame->data + PERRON_HEADER_SIZE, out);
 	replica_ack_due(r, now_ns, b);
 	return PERRON_DROP_NONE;
 }
@@ -188,6 +240,7 @@ enum perron_drop relay_replica_floor(struct perron_relay *r, uint64_t now_ns,
 	b->is_origin = header->flags & PERRON_FLAG_RETRY;
 	perron_replica_raise(&b->frames, header->sequence);
 	relay_replica_sweep(r, now_ns, b, out);
+	relay_standby_floor(r, now_ns, header->stream);
 	replica_ack_due(r, now_ns, b);
 	return PERRON_DROP_NONE;
 }

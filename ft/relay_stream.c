@@ -52,7 +52,7 @@ static uint64_t gap_end(const struct perron_relay *r, const struct relay_path *p
 {
 	uint64_t floor = branch_floor(&p->path, b);
 	uint64_t from = b->ack.cumulative + 1 > b->floor ? b->ack.cumulative + 1 : b->floor;
-	uint64_t held = relay_replica_next(r, &p->path, from);
+	uint64_t held = relay_replica_next(r, p, from);
 
 	return held && held < floor ? held : floor;
 }
@@ -61,8 +61,7 @@ void relay_gap_send(struct perron_relay *r, uint64_t now_ns, struct relay_path *
 		    struct perron_branch *b, struct perron_effects *out)
 {
 	uint64_t end = gap_end(r, p, b);
-	struct perron_header header =
-		path_header(r, now_ns, &p->path, PERRON_TYPE_GAP, end);
+	struct perron_header header = path_header(r, now_ns, &p->path, PERRON_TYPE_GAP, end);
 
 	b->gap_sent_ns = now_ns;
 	p->gap_at_ns = now_ns + RELAY_GAP_REPEAT_NS;
@@ -75,6 +74,13 @@ void relay_gap_send(struct perron_relay *r, uint64_t now_ns, struct relay_path *
 		return; /* nothing is missing: it is sent once more */
 	if (!relay_send(r, now_ns, &b->party, &header, NULL, out))
 		relay_drop_of(r, p->drop, PERRON_DROP_NO_LINK, 1);
+}
+
+/* Whether what all branches have is kept all the same, for those that are yet to come. */
+static bool origin_keeps(const struct relay_path *p, uint64_t now_ns)
+{
+	return now_ns < p->keep_until_ns &&
+	       perron_origin_has_room(p->origin, p->origin->window / 4);
 }
 
 /* Lets go of what stands below `sequence`, as far as this call's budget goes. */
@@ -91,8 +97,21 @@ static void origin_release(struct perron_relay *r, struct perron_origin *o, uint
 
 static bool origin_is_behind(const struct relay_path *p)
 {
-	return p->origin->first < p->origin->next &&
+	return !p->keep_until_ns && p->origin->first < p->origin->next &&
 	       p->origin->first <= p->path.acked.cumulative;
+}
+
+/* What the branches have is let go of, unless it is kept. */
+static void origin_pass(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
+			struct perron_effects *out)
+{
+	if (origin_keeps(p, now_ns))
+		return;
+	if (p->keep_until_ns <= now_ns)
+		p->keep_until_ns = 0;
+	origin_release(r, p->origin, p->path.acked.cumulative + 1, out);
+	if (origin_is_behind(p))
+		relay_wake_at(r, now_ns);
 }
 
 static void ack_schedule(struct perron_relay *r, uint64_t now_ns, struct relay_path *p)
@@ -127,9 +146,7 @@ void relay_acknowledged(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 	if (p->origin) {
 		perron_path_said(&p->path, &all);
 		relay_copies_acknowledged(r, now_ns, p, out);
-		origin_release(r, p->origin, all.cumulative + 1, out);
-		if (origin_is_behind(p))
-			relay_wake_at(r, now_ns);
+		origin_pass(r, now_ns, p, out);
 	} else {
 		ack_schedule(r, now_ns, p);
 	}
@@ -170,7 +187,8 @@ static void clients_watch(struct perron_relay *r, uint64_t now_ns, struct relay_
 
 static bool branch_wants(const struct perron_branch *b, uint64_t sequence)
 {
-	return b->started && sequence >= b->floor && !perron_ack_has(&b->ack, sequence);
+	return b->started && !b->gone_ns && sequence >= b->floor &&
+	       !perron_ack_has(&b->ack, sequence);
 }
 
 uint32_t relay_fan_out(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
@@ -255,11 +273,13 @@ void relay_data(struct perron_relay *r, uint64_t now_ns, const struct perron_fra
 	uint8_t flags = header->flags & PERRON_FLAG_RETRY;
 	bool acked = perron_ack_has(&p->path.acked, header->sequence);
 	uint32_t before = out->count;
-	uint32_t sent =
-		relay_fan_out(r, now_ns, p, header->sequence, frame->handle, flags, out);
+	uint32_t sent = relay_fan_out(r, now_ns, p, header->sequence, frame->handle, flags, out);
+	bool keeps = relay_path_keeps(p, now_ns);
 	if (!acked)
 		relay_replicate(r, now_ns, p, header->sequence, frame->handle, out);
-	if (!relay_path_holds(p))
+	if (keeps && !relay_path_holds(p))
+		relay_keep(r, now_ns, p, header->sequence, frame->handle, out);
+	if (!keeps && !relay_path_holds(p))
 		last_mark(out, before, frame->handle);
 	if (!sent) {
 		relay_drop_of(r, p->drop, PERRON_DROP_DUPLICATE, 1);
@@ -406,52 +426,109 @@ static void frame_originate(struct perron_relay *r, uint64_t now_ns, struct rela
 	relay_replicate(r, now_ns, p, sequence, frame->handle, out);
 }
 
+/* A message that is offered. */
+struct offer {
+	uint64_t now_ns;
+	uint64_t stamp_ns;
+	const struct perron_frame *frames;
+	uint32_t count;
+	bool traced;
+};
+
+static void offer_header(const struct perron_relay *r, const struct relay_stream *s,
+			 const struct offer *m, uint32_t index, uint32_t deadline_us,
+			 struct perron_header *header)
+{
+	*header = (struct perron_header){
+		.type = PERRON_TYPE_DATA,
+		.class = PERRON_CLASS_NORMAL,
+		.flags = m->traced ? PERRON_FLAG_TRACE : 0,
+		.fragment_index = (uint8_t)index,
+		.fragment_count = (uint8_t)m->count,
+		.length = (uint16_t)(m->frames[index].length - PERRON_HEADER_SIZE),
+		.overlay = r->cfg.overlay,
+		.stream = s->stream,
+		.sequence = s->next,
+		.origin_ns = m->stamp_ns + r->cfg.clock_offset_ns,
+		.deadline_us = deadline_us,
+	};
+	(void)perron_frame_encode(m->frames[index].data, header);
+}
+
+/* Somebody else publishes it, and we are to know what to go on with. */
+static enum perron_offer offer_standby(struct perron_relay *r, struct relay_stream *s,
+				       const struct offer *m, struct perron_effects *out)
+{
+	struct perron_header header;
+
+	if (!perron_effects_has_room(out, 2 * m->count, 0))
+		return offer_refuse(r, s->drop, PERRON_DROP_EFFECTS_FULL, PERRON_OFFER_WOULD_BLOCK);
+	for (uint32_t i = 0; i < m->count; i++) {
+		offer_header(r, s, m, i, 0, &header);
+		relay_standby_offer(r, s, &header, &m->frames[i], out);
+	}
+	return PERRON_OFFER_READ_ALONG;
+}
+
+/* How many of the message's first frames were taken by the owner before us. */
+static uint32_t offer_had(struct relay_stream *s, const struct offer *m, struct perron_effects *out)
+{
+	uint32_t had = 0;
+
+	while (had < m->count && s->behind) {
+		const struct perron_frame *f = &m->frames[had];
+		uint32_t hash = relay_reading_hash(f->data + PERRON_HEADER_SIZE,
+						   f->length - PERRON_HEADER_SIZE, m->traced,
+						   (uint8_t)had, (uint8_t)m->count);
+		if (!relay_standby_had(s, hash, out))
+			break;
+		had++;
+	}
+	return had;
+}
+
+static enum perron_offer offer_take(struct perron_relay *r, struct relay_stream *s,
+				    const struct offer *m, struct perron_effects *out)
+{
+	struct relay_path *paths[PERRON_CLASS_NORMAL + 1];
+	uint32_t limit = out->capacity - PERRON_EFFECT_RESERVE(out->capacity);
+	uint32_t room = out->count < limit ? limit - out->count : 0;
+	/* A driver's thread may have stamped it after the lcore read its clock. */
+	uint64_t age_ns = m->now_ns > m->stamp_ns ? m->now_ns - m->stamp_ns : 0;
+	uint32_t deadline_us;
+
+	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
+		paths[class] = relay_path(r, s->stream, class);
+	if (offer_needs(paths, m->count) > limit)
+		return offer_refuse(r, s->drop, PERRON_DROP_LENGTH, PERRON_OFFER_TOO_LARGE);
+	enum perron_offer answer = offer_permit(r, s, age_ns, paths, m->count, room, &deadline_us);
+	if (answer != PERRON_OFFER_ACCEPTED)
+		return answer;
+	for (uint32_t i = offer_had(s, m, out); i < m->count; i++) {
+		struct perron_header header;
+		offer_header(r, s, m, i, deadline_us, &header);
+		for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
+			if (path_is_asked(paths[class]))
+				frame_originate(r, m->now_ns, paths[class], s->next, &m->frames[i],
+						out);
+		s->next++;
+	}
+	return PERRON_OFFER_ACCEPTED;
+}
+
 enum perron_offer perron_relay_offer(struct perron_relay *r, uint64_t now_ns, uint32_t stream,
 				     uint64_t stamp_ns, const struct perron_frame *frames,
 				     uint32_t count, bool traced, struct perron_effects *out)
 {
 	PERRON_ASSERT(count > 0 && count <= PERRON_FRAGMENT_COUNT_MAX);
 	struct relay_stream *s = stream ? relay_stream(r, stream) : NULL;
-	struct relay_path *paths[PERRON_CLASS_NORMAL + 1];
-	uint32_t limit = out->capacity - PERRON_EFFECT_RESERVE(out->capacity);
-	uint32_t room = out->count < limit ? limit - out->count : 0;
-	/* A driver's thread may have stamped it after the lcore read its clock. */
-	uint64_t age_ns = now_ns > stamp_ns ? now_ns - stamp_ns : 0;
-	uint32_t deadline_us;
+	const struct offer m = {now_ns, stamp_ns, frames, count, traced};
 
 	r->counters.offered++;
 	if (!s)
 		return offer_refuse(r, NULL, PERRON_DROP_UNKNOWN_STREAM,
 				    PERRON_OFFER_UNKNOWN_STREAM);
-	for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
-		paths[class] = relay_path(r, stream, class);
-	if (offer_needs(paths, count) > limit)
-		return offer_refuse(r, s->drop, PERRON_DROP_LENGTH, PERRON_OFFER_TOO_LARGE);
-	enum perron_offer answer =
-		offer_permit(r, s, age_ns, paths, count, room, &deadline_us);
-	if (answer != PERRON_OFFER_ACCEPTED)
-		return answer;
-	for (uint32_t i = 0; i < count; i++) {
-		struct perron_header header = {
-			.type = PERRON_TYPE_DATA,
-			.class = PERRON_CLASS_NORMAL,
-			.flags = traced ? PERRON_FLAG_TRACE : 0,
-			.fragment_index = (uint8_t)i,
-			.fragment_count = (uint8_t)count,
-			.length = (uint16_t)(frames[i].length - PERRON_HEADER_SIZE),
-			.overlay = r->cfg.overlay,
-			.stream = stream,
-			.sequence = s->next,
-			.origin_ns = stamp_ns + r->cfg.clock_offset_ns,
-			.deadline_us = deadline_us,
-		};
-		(void)perron_frame_encode(frames[i].data, &header);
-		for (uint8_t class = 0; class <= PERRON_CLASS_NORMAL; class++)
-			if (path_is_asked(paths[class]))
-				frame_originate(r, now_ns, paths[class], s->next, &frames[i], out);
-		s->next++;
-	}
-	return PERRON_OFFER_ACCEPTED;
+	return s->is_standby ? offer_standby(r, s, &m, out) : offer_take(r, s, &m, out);
 }
 
 /* Tries used up: this frame and all before it will not come any more. */
@@ -478,22 +555,24 @@ static void origin_abandon(struct perron_relay *r, uint64_t now_ns, struct relay
 static void origin_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 			uint32_t *retry_budget, struct perron_effects *out)
 {
-	origin_release(r, p->origin, p->path.acked.cumulative + 1, out);
-	if (!p->path.branch_count)
-		p->origin->due_ns = UINT64_MAX; /* it lingers: nobody to send to */
+	struct perron_ack have;
+
+	origin_pass(r, now_ns, p, out);
+	if (!perron_path_lack(&p->path, &have))
+		p->origin->due_ns = UINT64_MAX; /* nobody to send to: it waits for who comes */
 	if (p->origin->due_ns > now_ns)
 		return;
 	uint64_t cursor = p->origin->first;
 	while (*retry_budget) {
 		bool exhausted = false;
-		const struct perron_origin_frame *f =
-			perron_origin_retry(p->origin, now_ns, &p->path.acked, &r->retry,
-					    &cursor, &exhausted);
+		const struct perron_origin_frame *f = perron_origin_retry(
+			p->origin, now_ns, &have, &r->retry, &cursor, &exhausted);
 		if (!f)
 			return;
-		if (exhausted) {
+		bool is_here = f->handle != PERRON_ORIGIN_NONE;
+		if (exhausted && (is_here || cursor == p->path.acked.cumulative + 1)) {
 			origin_abandon(r, now_ns, p, cursor, out);
-		} else {
+		} else if (is_here) {
 			r->counters.retried++;
 			p->path.retried++;
 			(void)relay_fan_out(r, now_ns, p, cursor, f->handle, PERRON_FLAG_RETRY,
@@ -578,19 +657,43 @@ static void gaps_repeat(struct perron_relay *r, uint64_t now_ns, struct relay_pa
 }
 
 /*
+ * A peer is gone, and its clients come by others, one by one: what it had not acknowledged is kept
+ * for a while, but for nobody at the cost of those who are there.
+ */
+static bool gone_is_over(const struct perron_relay *r, uint64_t now_ns, const struct relay_path *p,
+			 const struct perron_branch *b)
+{
+	uint64_t keep_ns = p->path.branch_count > 1 ? r->cfg.branch_keep_ns / 2
+						    : r->cfg.branch_keep_ns;
+
+	return now_ns - b->gone_ns > keep_ns ||
+	       p->path.high - b->ack.cumulative > r->cfg.origin_window / 2;
+}
+
+/*
  * Branches are soft state: a command that ended one may have found its ring full, and a branch that
  * nobody wants would hold the origin's frames for ever.
  */
 static void branches_expire(struct perron_relay *r, uint64_t now_ns, struct relay_path *p,
 			    struct perron_effects *out)
 {
-	for (uint32_t i = p->path.branch_count; i-- > 0;)
-		if (now_ns - p->path.branches[i].renewed_ns > r->cfg.branch_keep_ns)
-			(void)perron_path_branch_close(&p->path, p->path.branches[i].party.id);
 	p->expire_at_ns = now_ns + r->cfg.branch_keep_ns / 2;
+	bool had_gone = false;
+
+	for (uint32_t i = p->path.branch_count; i-- > 0;) {
+		const struct perron_branch *b = &p->path.branches[i];
+		had_gone |= b->gone_ns != 0;
+		bool is_over = b->gone_ns ? gone_is_over(r, now_ns, p, b)
+					  : now_ns - b->renewed_ns > r->cfg.branch_keep_ns;
+		if (b->gone_ns)
+			p->expire_at_ns =
+				group_min64(p->expire_at_ns, now_ns + r->cfg.branch_keep_ns / 64);
+		if (is_over)
+			(void)perron_path_branch_close(&p->path, b->party.id);
+	}
 	if (p->path.branch_count)
 		relay_acknowledged(r, now_ns, p, out);
-	else if (p->origin && !p->linger_until_ns)
+	else if (p->origin && !p->linger_until_ns && !had_gone)
 		relay_linger(r, now_ns, p);
 	else if (p->linger_until_ns <= now_ns)
 		path_forsake(r, now_ns, p);
@@ -604,6 +707,8 @@ void relay_path_tick(struct perron_relay *r, uint64_t now_ns, struct relay_path 
 	if (p->expire_at_ns <= now_ns)
 		branches_expire(r, now_ns, p, out);
 	relay_copies_tick(r, now_ns, p, out);
+	if (!p->origin)
+		relay_keep_tick(r, now_ns, p, out);
 	if (p->serve_from && relay_replica_serve(r, now_ns, p, &p->serve_from, out))
 		p->serve_from = 0;
 	if (p->origin)
@@ -623,6 +728,8 @@ uint64_t relay_path_deadline_ns(const struct relay_path *p)
 		due = p->gap_at_ns;
 	if (p->origin && origin_is_behind(p))
 		return 0;
+	if (p->keep_until_ns && p->keep_until_ns < due)
+		due = p->keep_until_ns;
 	if (p->origin && p->origin->due_ns < due)
 		due = p->origin->due_ns;
 	if (p->path.ack_due && p->path.ack_due_ns < due)
@@ -639,8 +746,7 @@ void relay_path_close(struct perron_relay *r, uint64_t now_ns, struct relay_path
 		p->origin->draining = true;
 		relay_wake_at(r, now_ns);
 	}
-	(void)perron_map_remove(&r->path_by_key,
-				(uint64_t)p->path.stream << 8 | p->path.class);
+	(void)perron_map_remove(&r->path_by_key, (uint64_t)p->path.stream << 8 | p->path.class);
 	PERRON_ASSERT(r->path_count > 0);
 	r->path_count--;
 	memset(drop, 0, PERRON_DROP_COUNT * sizeof(*drop));

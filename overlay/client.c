@@ -13,6 +13,7 @@
 #define WINDOW_MAX             65536
 #define REDIRECT_COUNT_MAX     4
 #define HURRIED_MAX            24
+#define FAREWELL_REQUESTS      3
 /*
  * Effects that a step keeps free while it empties a window: one a frame of the burst that is yet
  * to be looked at, and four a subscription (two requests, farewell, acknowledgement).
@@ -50,7 +51,7 @@ struct subscription {
 	bool ask_again;      /* ASKING: the one asked said WAIT */
 	uint32_t portal_index;
 	uint32_t redirect_count; /* in a row */
-	uint64_t farewell_ns;    /* when a peer that serves it as well was last told not to */
+	uint64_t farewell_due_ns; /* a peer that serves it as well is not told before not to */
 	uint32_t hurried;        /* requests in a hurry that are left: the stream stood */
 	uint64_t asked_since_ns;
 	uint64_t unknown_since_ns; /* 0: the last answer was another */
@@ -75,7 +76,7 @@ struct subscription {
 struct perron_client {
 	struct perron_client_config cfg;
 	uint32_t nonce_count;
-	uint64_t farewell_ns; /* when a peer that serves what we never wanted was last told so */
+	uint64_t farewell_due_ns; /* nor one that serves what we never wanted */
 	uint64_t drops[PERRON_DROP_COUNT];
 	struct subscription subscriptions[];
 };
@@ -136,7 +137,7 @@ int perron_client_init(struct perron_client *c, const struct perron_client_confi
 		return -EINVAL;
 	memset(c, 0, sizeof(*c));
 	c->cfg = *cfg;
-	c->farewell_ns = now_ns;
+	c->farewell_due_ns = now_ns + cfg->request_ns;
 	for (uint32_t i = 0; i < cfg->subscription_count_max; i++) {
 		memset(&c->subscriptions[i], 0, sizeof(c->subscriptions[i]));
 		perron_window_init(&c->subscriptions[i].window, slots_of(c, i), cfg->window);
@@ -242,6 +243,13 @@ static void ack_send(struct perron_client *c, struct subscription *s, uint64_t n
 	s->ack_due_ns = UINT64_MAX;
 }
 
+/* In whichever life it is. */
+static void server_ask(struct subscription *s, uint32_t peer,
+		       const struct perron_endpoint *endpoint)
+{
+	s->asked = (struct server){.peer = peer, .endpoint = *endpoint};
+}
+
 static bool server_is_portal(const struct server *server, const struct perron_portal *portal)
 {
 	return perron_endpoint_equal(server->endpoint, portal->endpoint) &&
@@ -260,7 +268,7 @@ static uint64_t patience_ns(const struct perron_client *c, struct subscription *
 static void ask(struct perron_client *c, struct subscription *s, uint64_t now_ns,
 		const struct perron_portal *portal, struct perron_effects *out)
 {
-	s->asked = (struct server){.peer = portal->peer, .endpoint = portal->endpoint};
+	server_ask(s, portal->peer, &portal->endpoint);
 	s->asked_since_ns = now_ns;
 	s->ask_again = false;
 	s->request_due_ns = now_ns + patience_ns(c, s);
@@ -474,6 +482,27 @@ static enum row row_of(const struct subscription *s)
 	}
 }
 
+/* The stream comes from there. */
+static void server_take(struct perron_client *c, struct subscription *s, uint64_t now_ns,
+			const struct server *from)
+{
+	/*
+	 * Who served it till now is told when it goes on and the new way has had time to reach the
+	 * sensor: which keeps nothing, and takes nothing, for nobody.
+	 */
+	if (s->state == PERRON_SUBSCRIPTION_ACTIVE && s->server.peer != from->peer) {
+		s->farewell_due_ns = now_ns + FAREWELL_REQUESTS * c->cfg.request_ns;
+		s->moved++;
+	}
+	s->state = PERRON_SUBSCRIPTION_ACTIVE;
+	s->server = *from;
+	server_ask(s, from->peer, &from->endpoint);
+	s->redirect_count = 0;
+	s->hurried = 0;
+	s->good_ns = now_ns;
+	s->request_due_ns = now_ns + c->cfg.renew_ns;
+}
+
 static void grant(struct perron_client *c, struct subscription *s, uint64_t now_ns,
 		  const struct perron_subscribe_reply *m, const struct server *from,
 		  struct perron_effects *out)
@@ -483,21 +512,10 @@ static void grant(struct perron_client *c, struct subscription *s, uint64_t now_
 		s->start = m->start;
 		s->starting = false;
 	}
-	if (s->state == PERRON_SUBSCRIPTION_ACTIVE && s->server.peer != from->peer) {
-		farewell_send(c, &s->server, s->class, s->stream, now_ns, out);
-		s->moved++;
-	}
-	s->state = PERRON_SUBSCRIPTION_ACTIVE;
-	s->server = *from;
-	/* Renewals find the peer in whichever life it is. */
-	s->asked = (struct server){.peer = from->peer, .endpoint = from->endpoint};
+	server_take(c, s, now_ns, from);
 	s->nonce = nonce_next(c);
-	s->redirect_count = 0;
-	s->hurried = 0;
 	s->latency_us_estimate = m->latency_us;
 	s->hops = m->hops;
-	s->good_ns = now_ns;
-	s->request_due_ns = now_ns + c->cfg.renew_ns;
 	if (m->start > s->window.expected) {
 		perron_window_skip(&s->window, m->start);
 		s->ack_now = true;
@@ -522,7 +540,7 @@ static void follow_aside(struct perron_client *c, struct subscription *s, uint64
 	if (to->peer == s->server.peer || s->redirect_count == REDIRECT_COUNT_MAX)
 		return;
 	s->redirect_count++;
-	s->asked = (struct server){.peer = to->peer, .endpoint = to->endpoint};
+	server_ask(s, to->peer, &to->endpoint);
 	subscribe_send(c, s, now_ns, out);
 }
 
@@ -610,11 +628,11 @@ static void stray_answer(struct perron_client *c, struct subscription *s, uint64
 			 const struct server *from, uint8_t class, uint32_t stream,
 			 struct perron_effects *out)
 {
-	uint64_t *told_ns = s ? &s->farewell_ns : &c->farewell_ns;
+	uint64_t *due_ns = s ? &s->farewell_due_ns : &c->farewell_due_ns;
 
-	if (now_ns - *told_ns < c->cfg.request_ns)
+	if (now_ns < *due_ns)
 		return;
-	*told_ns = now_ns;
+	*due_ns = now_ns + c->cfg.request_ns;
 	farewell_send(c, from, class, stream, now_ns, out);
 }
 
@@ -694,12 +712,18 @@ static enum perron_drop upstream_permit(struct perron_client *c, struct subscrip
 		stray_answer(c, s, now_ns, &from, header->class, header->stream, out);
 		return PERRON_DROP_UNKNOWN_STREAM;
 	}
-	if (s->state != PERRON_SUBSCRIPTION_ACTIVE)
+	bool is_active = s->state == PERRON_SUBSCRIPTION_ACTIVE;
+	bool is_served = is_active && header->source == s->server.peer;
+	bool is_asked = server_is_asked(s, &from);
+	if (s->starting || (!is_active && !is_asked))
 		return PERRON_DROP_EARLY;
-	if (header->source != s->server.peer) {
+	if (!is_served && !is_asked) {
 		stray_answer(c, s, now_ns, &from, header->class, header->stream, out);
 		return PERRON_DROP_WRONG_UPSTREAM;
 	}
+	/* Who was asked serves at once, and its answer takes the longer way. */
+	if (!is_served)
+		server_take(c, s, now_ns, &from);
 	if (header->source_incarnation != s->server.incarnation)
 		return PERRON_DROP_INCARNATION;
 	if (header->sequence > PERRON_SEQUENCE_MAX)
@@ -756,11 +780,17 @@ static enum perron_drop stream_take(struct perron_client *c, uint64_t now_ns,
 
 	if (cause != PERRON_DROP_NONE)
 		return cause;
-	s->good_ns = now_ns;
 	if (header->type == PERRON_TYPE_GAP)
-		return gap_take(c, s, now_ns, header, out);
-	perron_silence_heard(&s->silence, now_ns, c->cfg.overdue_ns, c->cfg.renew_ns);
-	return data_take(c, s, now_ns, header, frame, out);
+		cause = gap_take(c, s, now_ns, header, out);
+	else
+		cause = data_take(c, s, now_ns, header, frame, out);
+	/* A frame that was seen before may be anybody's echo of who is gone. */
+	if (cause != PERRON_DROP_NONE)
+		return cause;
+	s->good_ns = now_ns;
+	if (header->type == PERRON_TYPE_DATA)
+		perron_silence_heard(&s->silence, now_ns, c->cfg.overdue_ns, c->cfg.renew_ns);
+	return PERRON_DROP_NONE;
 }
 
 /* The wire: whole, ours, by the access point of its class. */
@@ -861,11 +891,11 @@ static void overdue(struct perron_client *c, struct subscription *s, uint64_t no
 
 	perron_silence_asked(&s->silence, now_ns, c->cfg.overdue_ns);
 	s->redirect_count = 0;
-	s->asked = (struct server){.peer = s->server.peer, .endpoint = s->server.endpoint};
+	server_ask(s, s->server.peer, &s->server.endpoint);
 	subscribe_send(c, s, now_ns, out);
 	if (!beside)
 		return;
-	s->asked = (struct server){.peer = beside->peer, .endpoint = beside->endpoint};
+	server_ask(s, beside->peer, &beside->endpoint);
 	subscribe_send(c, s, now_ns, out);
 }
 
@@ -883,7 +913,7 @@ static void active_tick(struct perron_client *c, struct subscription *s, uint64_
 		overdue(c, s, now_ns, out);
 	if (now_ns >= s->request_due_ns) {
 		s->request_due_ns = now_ns + c->cfg.renew_ns;
-		s->asked = (struct server){.peer = s->server.peer, .endpoint = s->server.endpoint};
+		server_ask(s, s->server.peer, &s->server.endpoint);
 		subscribe_send(c, s, now_ns, out);
 	}
 }

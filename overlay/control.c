@@ -22,7 +22,7 @@
 static_assert(BINDING_REPLY_SIZE_MAX <= PERRON_PAYLOAD_SIZE_MAX, "a binding reply is one frame");
 static_assert(JOIN_REPLY_SIZE_MAX <= PERRON_PAYLOAD_SIZE_MAX, "a join reply is one frame");
 static_assert(ADVERTISE_SIZE_MAX <= PERRON_PAYLOAD_SIZE_MAX, "an advertisement is one frame");
-static_assert(PERRON_SENSOR_ENTRY_SIZE == NAME_SIZE + 12, "name, owner, incarnation, stamp");
+static_assert(PERRON_SENSOR_ENTRY_SIZE == NAME_SIZE + 20, "name, owner, incarnation, stamp, ...");
 static_assert(PERRON_ADVERTISE_COUNT_MAX <= UINT8_MAX, "counts are one byte");
 
 /* Not inlined: gcc 12 at -O3 warns of the branch that a full writer would take. */
@@ -368,6 +368,8 @@ uint32_t perron_advertise_write(uint8_t *out, const struct perron_advertise *m)
 		perron_write32(&w, m->items[i].owner);
 		perron_write32(&w, m->items[i].owner_incarnation);
 		perron_write32(&w, m->items[i].stamp);
+		perron_write32(&w, m->items[i].term);
+		perron_write32(&w, m->items[i].life);
 	}
 	return writer_done(&w);
 }
@@ -384,6 +386,8 @@ bool perron_advertise_read(const uint8_t *data, uint32_t size, struct perron_adv
 		m->items[i].owner = perron_read32(&r);
 		m->items[i].owner_incarnation = perron_read32(&r);
 		m->items[i].stamp = perron_read32(&r);
+		m->items[i].term = perron_read32(&r);
+		m->items[i].life = perron_read32(&r);
 	}
 	return perron_reader_done(&r);
 }

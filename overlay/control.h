@@ -83,10 +83,12 @@ struct perron_sensor_entry {
 	uint32_t owner;
 	uint32_t owner_incarnation;
 	uint32_t stamp; /* the owner's number of this advertisement */
+	uint32_t term;  /* counts the stream's owners; 0: no owner, its sensor hangs there as well */
+	uint32_t life;  /* at least as high as that of any of the stream's sequences */
 };
 
-/* name 32, owner 4, incarnation 4, stamp 4. */
-#define PERRON_SENSOR_ENTRY_SIZE 44
+/* name 32, owner 4, incarnation 4, stamp 4, term 4, life 4. */
+#define PERRON_SENSOR_ENTRY_SIZE 52
 #define PERRON_ADVERTISE_COUNT_MAX ((PERRON_PAYLOAD_SIZE_MAX - 8) / PERRON_SENSOR_ENTRY_SIZE)
 
 struct perron_advertise {

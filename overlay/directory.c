@@ -30,11 +30,11 @@ struct perron_directory_entry *perron_directory_find(struct perron_directory *d,
 	return !name || name_equal(e->sensor.name, name) ? e : NULL;
 }
 
-/* Of another owner: not while the known one is heard of. */
+/* Of another owner in the same term: not while the known one is heard of. */
 static bool is_newer(const struct perron_sensor_entry *a, const struct perron_sensor_entry *b)
 {
 	if (a->owner != b->owner)
-		return false;
+		return (int32_t)(a->term - b->term) > 0;
 	if (a->owner_incarnation != b->owner_incarnation)
 		return (int32_t)(a->owner_incarnation - b->owner_incarnation) > 0;
 	return (int32_t)(a->stamp - b->stamp) > 0;
@@ -50,7 +50,7 @@ enum perron_directory_change perron_directory_learn(struct perron_directory *d,
 
 	if (e && !name_equal(e->sensor.name, sensor->name))
 		return PERRON_DIRECTORY_REFUSED;
-	if (e && (e->expires_ns == UINT64_MAX || !is_newer(sensor, &e->sensor)))
+	if (e && (e->attached || !is_newer(sensor, &e->sensor)))
 		return PERRON_DIRECTORY_SAME;
 	enum perron_directory_change change = PERRON_DIRECTORY_RENEWED;
 	if (!e) {
@@ -60,14 +60,17 @@ enum perron_directory_change perron_directory_learn(struct perron_directory *d,
 		PERRON_ASSERT(is_put);
 		e = &d->entries[d->count++];
 		change = PERRON_DIRECTORY_NEW;
-	} else if (e->via != via || e->sensor.owner_incarnation != sensor->owner_incarnation) {
+	} else if (e->via != via || e->sensor.owner != sensor->owner ||
+		   e->sensor.owner_incarnation != sensor->owner_incarnation) {
 		change = PERRON_DIRECTORY_NEW;
 	}
+	uint32_t spare = e->spare;
 	*e = (struct perron_directory_entry){
 		.sensor = *sensor,
 		.stream = stream,
 		.via = via,
 		.lateral = lateral,
+		.spare = change == PERRON_DIRECTORY_RENEWED ? spare : 0,
 		.expires_ns = expires_ns,
 	};
 	return change;
@@ -87,7 +90,7 @@ static void entry_remove(struct perron_directory *d, uint32_t index)
 void perron_directory_expire(struct perron_directory *d, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < d->count;) {
-		if (d->entries[i].expires_ns <= now_ns)
+		if (d->entries[i].expires_ns <= now_ns && !d->entries[i].attached)
 			entry_remove(d, i);
 		else
 			i++;
@@ -100,7 +103,7 @@ void perron_directory_forget(struct perron_directory *d, uint32_t via)
 	for (uint32_t i = 0; i < d->count;) {
 		const struct perron_directory_entry *e = &d->entries[i];
 		/* A sibling's own sensors: somebody may have to take them over. */
-		bool is_kept = e->lateral && e->sensor.owner == via;
+		bool is_kept = e->attached || (e->lateral && e->sensor.owner == via);
 		if (e->via == via && !is_kept)
 			entry_remove(d, i);
 		else

@@ -1,6 +1,7 @@
 #include "overlay/p3_private.h"
 
 #include <errno.h>
+#include <string.h>
 
 static bool config_is_valid(const struct perron_overlay_config *c)
 {
@@ -170,7 +171,7 @@ static void advertise_take(struct perron_overlay *o, uint64_t now_ns,
 			   const struct perron_event *event, struct perron_effects *out)
 {
 	(void)out;
-	p3_advertise(o, now_ns, event);
+	p3_advertise(o, now_ns, event, out);
 }
 
 static const struct p3_handler handlers[] = {
@@ -231,7 +232,7 @@ static void p3_event(struct perron_overlay *o, uint64_t now_ns, const struct per
 		control_take(o, now_ns, event, out);
 		break;
 	case PERRON_EVENT_LINK_UP:
-		p3_link_up(o, event);
+		p3_link_up(o, event, out);
 		break;
 	case PERRON_EVENT_LINK_DOWN:
 		p3_link_down(o, now_ns, &event->party, out);
@@ -311,13 +312,17 @@ static int p3_attach(struct perron_overlay *o, uint64_t now_ns, const char *name
 	for (uint32_t i = 0; name[i]; i++)
 		sensor.name[i] = name[i];
 	uint32_t stream = perron_stream_id(name);
-	if (perron_directory_find(&o->directory, stream, NULL))
+	struct perron_directory_entry *e = perron_directory_find(&o->directory, stream, NULL);
+	if (e && (!e->lateral || e->attached || strcmp(e->sensor.name, name)))
 		return -EEXIST;
-	if (perron_directory_learn(&o->directory, &sensor, 0, false, UINT64_MAX) !=
-	    PERRON_DIRECTORY_NEW)
+	if (!e && perron_directory_learn(&o->directory, &sensor, 0, false, UINT64_MAX) !=
+			  PERRON_DIRECTORY_NEW)
 		return -ENOSPC;
 	p3_path_drop(o, stream, out); /* it was relayed here, and is at home now */
-	p3_stream_open(o, perron_directory_find(&o->directory, stream, NULL), out);
+	e = perron_directory_find(&o->directory, stream, NULL);
+	e->attached = e->lateral ? PERRON_ATTACHED_STANDBY : PERRON_ATTACHED_CANDIDATE;
+	p3_stream_open(o, e, out);
+	p3_owners_tick(o, now_ns, out);
 	p3_advertise_soon(o, now_ns);
 	p3_changed(o);
 	return 0;

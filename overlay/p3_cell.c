@@ -116,6 +116,18 @@ void p3_members(struct perron_overlay *o, uint64_t now_ns, const struct perron_e
 	o->parents_are_a_view = true;
 }
 
+/* Whether less than half of those who were together are. */
+static bool is_minority(const struct perron_group_view *before,
+			const struct perron_group_view *now)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < before->member_count; i++)
+		for (uint32_t k = 0; k < now->member_count; k++)
+			kept += before->members[i].peer == now->members[k].peer;
+	return 2 * kept < before->member_count;
+}
+
 void p3_view_take(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
 		  struct perron_effects *out)
 {
@@ -126,8 +138,11 @@ void p3_view_take(struct perron_overlay *o, uint64_t now_ns, const struct perron
 	if (view.transitional || view.cell != cell_key(o) ||
 	    (cell_view(o) && perron_group_view_id_equal(&view.id, &o->view.id)))
 		return;
+	o->doubt_until_ns = is_minority(&o->view, &view) ? now_ns + o->cfg.lease_ns : 0;
 	o->view = view;
 	p3_orphans_return(o, now_ns);
+	p3_owners_tick(o, now_ns, out);
+	p3_advertise_soon(o, now_ns); /* who has just come is to know who publishes what */
 	p3_changed(o);
 	p3_root_elect(o, now_ns);
 	for (uint32_t i = 0; i < o->neighbour_count; i++)

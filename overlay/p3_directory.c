@@ -10,6 +10,16 @@
 /* Ways that are not renewed end after one lease, and clients look for another in a second one. */
 #define ADOPTED_LEASES 3
 
+static uint64_t min64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t max64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 void p3_advertise_soon(struct perron_overlay *o, uint64_t now_ns)
 {
 	if (o->advertise_at_ns > now_ns + ADVERTISE_SOON_NS)
@@ -35,9 +45,17 @@ static void advertise_to(struct perron_overlay *o, const struct perron_party *to
 
 	for (uint32_t i = 0; i < o->directory.count; i++) {
 		const struct perron_directory_entry *e = &o->directory.entries[i];
-		if (e->lateral)
+		bool is_spare = e->attached == PERRON_ATTACHED_STANDBY;
+		if (is_spare ? !lateral : e->lateral || e->attached == PERRON_ATTACHED_CANDIDATE)
 			continue;
-		batch.items[batch.count++] = e->sensor;
+		struct perron_sensor_entry *item = &batch.items[batch.count++];
+		*item = e->sensor;
+		if (is_spare) {
+			item->owner = o->cfg.peer;
+			item->owner_incarnation = o->cfg.incarnation;
+			item->stamp = o->stamp;
+			item->term = 0;
+		}
 		if (batch.count == PERRON_ADVERTISE_COUNT_MAX)
 			advertise_flush(o, to, &batch, out);
 	}
@@ -62,14 +80,11 @@ void p3_stream_open(struct perron_overlay *o, const struct perron_directory_entr
 	}
 	command->kind = PERRON_COMMAND_STREAM_OPEN;
 	command->stream = e->stream;
+	command->value = e->attached != PERRON_ATTACHED_OWNER;
+	command->party.id = e->from;
+	command->party.incarnation = e->from_incarnation;
 	/* Above every sequence of an earlier life. */
-	command->sequence = (uint64_t)o->cfg.incarnation << 32 | 1;
-}
-
-/* Else it is below, or was taken over from a sibling that is gone. */
-static bool is_attached(const struct perron_directory_entry *e)
-{
-	return e->expires_ns == UINT64_MAX;
+	command->sequence = (uint64_t)(e->sensor.life ? e->sensor.life : 1) << 32 | 1;
 }
 
 /* What is attached here: numbered anew, and said to the relay again (it may have been lost). */
@@ -79,10 +94,136 @@ static void own_renew(struct perron_overlay *o, struct perron_effects *out)
 	for (uint32_t i = 0; i < o->directory.count; i++) {
 		struct perron_directory_entry *e = &o->directory.entries[i];
 		e->sensor.stamp += e->adopted;
-		if (!is_attached(e))
+		if (!e->attached)
 			continue;
-		e->sensor.stamp = o->stamp;
+		if (e->attached == PERRON_ATTACHED_OWNER)
+			e->sensor.stamp = o->stamp;
 		p3_stream_open(o, e, out);
+	}
+}
+
+/* --- owners --- */
+
+static bool is_member(const struct perron_overlay *o, uint32_t peer)
+{
+	for (uint32_t i = 0; i < o->view.member_count; i++)
+		if (o->view.members[i].peer == peer)
+			return true;
+	return false;
+}
+
+static bool is_member_still(const struct perron_overlay *o, uint32_t peer, uint32_t incarnation)
+{
+	for (uint32_t i = 0; i < o->view.member_count; i++)
+		if (o->view.members[i].peer == peer &&
+		    o->view.members[i].incarnation == incarnation)
+			return true;
+	return false;
+}
+
+/* From now on this peer publishes what the sensor says: after another, or as the first. */
+static void office_take(struct perron_overlay *o, uint64_t now_ns,
+			struct perron_directory_entry *e, struct perron_effects *out)
+{
+	bool follows = e->attached == PERRON_ATTACHED_STANDBY;
+	bool is_ours = !e->sensor.term || (int32_t)(o->cfg.incarnation - e->sensor.life) > 0;
+
+	e->from = follows ? e->sensor.owner : 0;
+	e->from_incarnation = follows ? e->sensor.owner_incarnation : 0;
+	e->attached = PERRON_ATTACHED_OWNER;
+	e->via = 0;
+	e->lateral = false;
+	e->expires_ns = UINT64_MAX;
+	e->sensor.life = is_ours ? o->cfg.incarnation : e->sensor.life + 1;
+	e->sensor.term++;
+	e->sensor.owner = o->cfg.peer;
+	e->sensor.owner_incarnation = o->cfg.incarnation;
+	e->sensor.stamp = ++o->stamp;
+	o->advertise_at_ns = now_ns;
+	p3_stream_open(o, e, out);
+	p3_path_stir(o, now_ns, e->stream);
+	p3_changed(o);
+}
+
+/* When a candidate's siblings have had time to say who publishes its sensor. */
+static uint64_t claim_ns(const struct perron_overlay *o)
+{
+	uint32_t count = p3_is_root(o) ? o->cfg.portal_count : o->siblings.count;
+
+	return count > 1 ? 2 * o->cfg.request_ns : 0;
+}
+
+/* A sibling publishes it. */
+static void office_leave(struct perron_overlay *o, uint64_t now_ns,
+			 struct perron_directory_entry *e,
+			 const struct perron_sensor_entry *sensor, uint32_t via,
+			 struct perron_effects *out)
+{
+	bool is_other = e->attached != PERRON_ATTACHED_STANDBY || e->via != via;
+
+	e->attached = PERRON_ATTACHED_STANDBY;
+	e->sensor = *sensor;
+	e->via = via;
+	e->lateral = true;
+	e->expires_ns = now_ns + o->cfg.lease_ns;
+	if (!is_other)
+		return;
+	e->together = false;
+	/* While a cell takes in a member its views come and go. */
+	e->claim_at_ns = now_ns + claim_ns(o);
+	p3_stream_open(o, e, out);
+	p3_advertise_soon(o, now_ns);
+	p3_path_stir(o, now_ns, e->stream);
+	p3_changed(o);
+}
+
+/* Of two in the same term the one that has run for longer stays: who comes back knows least. */
+static bool is_before(const struct perron_sensor_entry *a, const struct perron_sensor_entry *b)
+{
+	if (a->term != b->term)
+		return (int32_t)(a->term - b->term) > 0;
+	if (a->owner_incarnation != b->owner_incarnation)
+		return (int32_t)(a->owner_incarnation - b->owner_incarnation) < 0;
+	return a->owner < b->owner;
+}
+
+/* What a sibling says of a sensor that hangs here as well. */
+static void attached_hear(struct perron_overlay *o, uint64_t now_ns,
+			  struct perron_directory_entry *e,
+			  const struct perron_sensor_entry *sensor, uint32_t via,
+			  struct perron_effects *out)
+{
+	bool is_same = e->attached == PERRON_ATTACHED_STANDBY && e->sensor.owner == sensor->owner;
+
+	if (sensor->owner == o->cfg.peer)
+		return; /* it speaks for our last life */
+	if (!sensor->term)
+		e->spare = via;
+	else if (is_same || e->attached == PERRON_ATTACHED_CANDIDATE ||
+		 is_before(sensor, &e->sensor))
+		office_leave(o, now_ns, e, sensor, via, out);
+}
+
+void p3_owners_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effects *out)
+{
+	for (uint32_t i = 0; o->view.member_count && i < o->directory.count; i++) {
+		struct perron_directory_entry *e = &o->directory.entries[i];
+		bool is_here = is_member_still(o, e->sensor.owner, e->sensor.owner_incarnation);
+		bool is_gone = (e->together && !is_here) || e->expires_ns <= now_ns;
+		e->together |= is_here;
+		uint64_t at_ns = max64(o->doubt_until_ns, e->claim_at_ns);
+		if (e->attached == PERRON_ATTACHED_STANDBY && is_gone && now_ns >= at_ns)
+			office_take(o, now_ns, e, out);
+		else if (e->attached == PERRON_ATTACHED_STANDBY && is_gone)
+			o->advertise_at_ns = min64(o->advertise_at_ns, at_ns);
+		if (e->attached != PERRON_ATTACHED_CANDIDATE)
+			continue;
+		if (!e->claim_at_ns)
+			e->claim_at_ns = now_ns + claim_ns(o);
+		if (e->claim_at_ns <= now_ns)
+			office_take(o, now_ns, e, out);
+		else
+			o->advertise_at_ns = min64(o->advertise_at_ns, e->claim_at_ns);
 	}
 }
 
@@ -150,18 +291,23 @@ void p3_orphaned(struct perron_overlay *o, uint64_t now_ns, const struct perron_
 	struct perron_directory_entry *e =
 		perron_directory_find(&o->directory, event->stream, NULL);
 
-	if (!e || !e->lateral || e->sensor.owner != event->party.id ||
+	if (!e || !e->lateral || e->attached || e->sensor.owner != event->party.id ||
 	    e->sensor.owner_incarnation != event->party.incarnation)
 		return;
-	uint64_t at_ns = now_ns + succession_rank(o, event->party.id) * o->cfg.request_ns;
-	if (at_ns == now_ns) {
+	uint32_t rank = succession_rank(o, event->party.id);
+	/* At whom the sensor hangs as well comes before all. */
+	rank += is_member(o, e->spare) ? o->view.member_count : 0;
+	uint64_t at_ns = now_ns + rank * o->cfg.request_ns;
+	if (at_ns < o->doubt_until_ns)
+		at_ns = o->doubt_until_ns;
+	/* Of a view that we have not heard of yet nothing is sure. */
+	if (at_ns == now_ns && !is_member(o, event->party.id)) {
 		orphan_adopt(o, now_ns, e, out);
 		return;
 	}
 	if (!e->adopt_at_ns || at_ns < e->adopt_at_ns)
 		e->adopt_at_ns = at_ns;
-	if (at_ns < o->advertise_at_ns)
-		o->advertise_at_ns = at_ns;
+	o->advertise_at_ns = min64(o->advertise_at_ns, at_ns);
 }
 
 static void orphans_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effects *out)
@@ -181,6 +327,7 @@ void p3_directory_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_
 		return;
 	orphans_tick(o, now_ns, out);
 	o->advertise_at_ns = now_ns + o->cfg.lease_ns / 4;
+	p3_owners_tick(o, now_ns, out);
 	searches_expire(o, now_ns);
 	perron_directory_expire(&o->directory, now_ns);
 	own_renew(o, out);
@@ -196,7 +343,38 @@ void p3_directory_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_
 			advertise_to(o, &o->neighbours[i].party, true, out);
 }
 
-void p3_advertise(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event)
+/* Of one sensor; what is at this peer is not the sender's to say, unless it is there as well. */
+static void sensor_hear(struct perron_overlay *o, uint64_t now_ns,
+			const struct perron_sensor_entry *sensor, uint32_t via, bool lateral,
+			struct perron_effects *out)
+{
+	uint32_t stream = perron_stream_id(sensor->name);
+	struct perron_directory_entry *e =
+		perron_directory_find(&o->directory, stream, sensor->name);
+
+	if (e && e->attached && lateral) {
+		attached_hear(o, now_ns, e, sensor, via, out);
+		return;
+	}
+	if (!sensor->term) {
+		if (e && lateral)
+			e->spare = via;
+		return;
+	}
+	enum perron_directory_change change = perron_directory_learn(
+		&o->directory, sensor, via, lateral, now_ns + o->cfg.lease_ns);
+	if (change == PERRON_DIRECTORY_REFUSED)
+		p3_drop(o, PERRON_DROP_DUPLICATE);
+	if (change != PERRON_DIRECTORY_NEW)
+		return;
+	p3_path_stir(o, now_ns, stream);
+	if (!lateral)
+		p3_advertise_soon(o, now_ns);
+	p3_changed(o);
+}
+
+void p3_advertise(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
+		  struct perron_effects *out)
 {
 	struct perron_advertise message;
 
@@ -208,19 +386,8 @@ void p3_advertise(struct perron_overlay *o, uint64_t now_ns, const struct perron
 		o, event, message.lateral ? PERRON_ROLE_SIBLING : PERRON_ROLE_CHILD);
 	if (!from)
 		return;
-	for (uint32_t i = 0; i < message.count; i++) {
-		enum perron_directory_change change = perron_directory_learn(
-			&o->directory, &message.items[i], from->party.id, message.lateral,
-			now_ns + o->cfg.lease_ns);
-		if (change == PERRON_DIRECTORY_REFUSED)
-			p3_drop(o, PERRON_DROP_DUPLICATE);
-		if (change != PERRON_DIRECTORY_NEW)
-			continue;
-		p3_path_stir(o, now_ns, perron_stream_id(message.items[i].name));
-		if (!message.lateral)
-			p3_advertise_soon(o, now_ns);
-		p3_changed(o);
-	}
+	for (uint32_t i = 0; i < message.count; i++)
+		sensor_hear(o, now_ns, &message.items[i], from->party.id, message.lateral, out);
 }
 
 /* --- discovery --- */
@@ -270,7 +437,7 @@ void p3_discover(struct perron_overlay *o, uint64_t now_ns, const struct perron_
 	}
 	const struct perron_directory_entry *e =
 		perron_directory_find(&o->directory, perron_stream_id(query.name), query.name);
-	if (e) {
+	if (e && e->attached != PERRON_ATTACHED_CANDIDATE) {
 		discover_answer(o, &query, PERRON_VERDICT_OK, e, out);
 		return;
 	}
@@ -373,9 +540,11 @@ void p3_orphans_return(struct perron_overlay *o, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < o->directory.count; i++) {
 		struct perron_directory_entry *e = &o->directory.entries[i];
-		for (uint32_t k = 0; e->adopted && k < o->view.member_count; k++)
-			if (o->view.members[k].peer == e->sensor.owner)
-				e->expires_ns = now_ns;
+		if (!is_member(o, e->sensor.owner))
+			continue;
+		e->adopt_at_ns = 0;
+		if (e->adopted)
+			e->expires_ns = now_ns;
 	}
 	perron_directory_expire(&o->directory, now_ns);
 }

@@ -131,7 +131,8 @@ void p3_neighbours_assert(struct perron_overlay *o, struct perron_effects *out)
 	o->assert_first++;
 }
 
-void p3_link_up(struct perron_overlay *o, const struct perron_event *event)
+void p3_link_up(struct perron_overlay *o, const struct perron_event *event,
+		struct perron_effects *out)
 {
 	struct p3_neighbour *n = p3_neighbour(o, event->party.id);
 
@@ -140,6 +141,7 @@ void p3_link_up(struct perron_overlay *o, const struct perron_event *event)
 	if (n->up)
 		return; /* said again */
 	n->up = true;
+	p3_path_found(o, &n->party, out);
 	p3_changed(o);
 }
 

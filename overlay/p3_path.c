@@ -85,24 +85,45 @@ static void path_free(struct perron_overlay *o, struct p3_path *p, struct perron
 	p3_changed(o);
 }
 
-/* Ends a branch, given up or lost (it may come again); the path with its last one. */
-static void branch_close(struct perron_overlay *o, struct p3_path *p, struct p3_branch *b,
-			 bool lost, struct perron_effects *out)
+static void branch_open_say(struct perron_overlay *o, const struct p3_path *p,
+			    const struct p3_branch *b, uint64_t resume, struct perron_effects *out)
+{
+	struct perron_command *command =
+		path_command(o, p, PERRON_COMMAND_BRANCH_OPEN, sizeof(b->qos), out);
+
+	if (!command)
+		return;
+	command->party = b->party;
+	command->sequence = resume;
+	command->value = b->latency_us;
+	memcpy(command->payload, &b->qos, sizeof(b->qos));
+}
+
+static void branch_close_say(struct perron_overlay *o, const struct p3_path *p,
+			     const struct p3_branch *b, enum perron_branch_end how,
+			     struct perron_effects *out)
 {
 	struct perron_command *command = path_command(o, p, PERRON_COMMAND_BRANCH_CLOSE, 0, out);
 
-	if (command) {
-		command->party = b->party;
-		command->value = lost;
-	}
+	if (!command)
+		return;
+	command->party = b->party;
+	command->value = how;
+}
+
+/* Ends a branch, given up or lost (it may come again); the path with its last one. */
+static void branch_close(struct perron_overlay *o, struct p3_path *p, struct p3_branch *b,
+			 enum perron_branch_end how, struct perron_effects *out)
+{
+	branch_close_say(o, p, b, how, out);
 	*b = p->branches[--p->branch_count];
 	if (!p->branch_count)
 		path_free(o, p, out);
 }
 
 /*
- * A branch that is gone acknowledges nothing, and what it lacks fills the origin's window. While
- * it is the only one it stands for the branch to come, so that what is pending stays.
+ * A branch whose peer is gone stands, at the relay, for those that its clients come by. Here it keeps
+ * the path while it is the only one.
  */
 static void gone_close(struct perron_overlay *o, struct p3_path *p, struct perron_effects *out)
 {
@@ -112,7 +133,7 @@ static void gone_close(struct perron_overlay *o, struct p3_path *p, struct perro
 		is_served |= p->branches[i].ready && !p->branches[i].gone;
 	for (uint32_t i = p->branch_count; is_served && i-- > 0;)
 		if (p->branches[i].gone)
-			branch_close(o, p, &p->branches[i], true, out);
+			branch_close(o, p, &p->branches[i], PERRON_BRANCH_GONE, out);
 }
 
 void p3_path_lost(struct perron_overlay *o, const struct perron_party *party,
@@ -124,7 +145,21 @@ void p3_path_lost(struct perron_overlay *o, const struct perron_party *party,
 		if (!b || b->party.incarnation != party->incarnation)
 			continue;
 		b->gone = true;
+		branch_close_say(o, p, b, PERRON_BRANCH_GONE, out);
 		gone_close(o, p, out);
+	}
+}
+
+void p3_path_found(struct perron_overlay *o, const struct perron_party *party,
+		   struct perron_effects *out)
+{
+	for (uint32_t i = 0; i < o->cfg.path_count_max; i++) {
+		struct p3_path *p = &o->paths[i];
+		struct p3_branch *b = p->stream ? branch_find(p, party->id) : NULL;
+		if (!b || !b->gone || b->party.incarnation != party->incarnation)
+			continue;
+		b->gone = false;
+		branch_open_say(o, p, b, 0, out);
 	}
 }
 
@@ -195,7 +230,7 @@ static void branches_refuse(struct perron_overlay *o, struct p3_path *p, uint8_t
 			continue;
 		branch_answer(o, p, &p->branches[i], verdict, refuser, replicas, 0, out);
 		bool last = p->branch_count == 1;
-		branch_close(o, p, &p->branches[i], false, out);
+		branch_close(o, p, &p->branches[i], PERRON_BRANCH_GIVEN_UP, out);
 		if (last)
 			return;
 	}
@@ -217,7 +252,7 @@ static bool sensor_is_here(struct perron_overlay *o, const struct p3_path *p)
 	const struct perron_directory_entry *e =
 		perron_directory_find(&o->directory, p->stream, p->sensor.name);
 
-	return e && !e->via;
+	return e && !e->via && e->attached != PERRON_ATTACHED_CANDIDATE;
 }
 
 /* Chooses the upstream, and has the relay say from where it is to serve (p3_resume goes on). */
@@ -406,14 +441,7 @@ static uint8_t branch_request(struct perron_overlay *o, uint64_t now_ns,
 	b->qos = request->qos;
 	b->firm = request->firm;
 	b->expires_ns = now_ns + branch_keep_ns(o);
-	struct perron_command *command =
-		path_command(o, p, PERRON_COMMAND_BRANCH_OPEN, sizeof(b->qos), out);
-	if (command) {
-		command->party = b->party;
-		command->sequence = request->resume;
-		command->value = request->latency_us;
-		memcpy(command->payload, &b->qos, sizeof(b->qos));
-	}
+	branch_open_say(o, p, b, request->resume, out);
 	if (is_new || !p->ready || p->renew_at_ns <= now_ns)
 		path_renew(o, now_ns, p, out);
 	return PERRON_VERDICT_OK;
@@ -467,6 +495,10 @@ void p3_subscribe(struct perron_overlay *o, uint64_t now_ns, const struct perron
 		p3_search(o, now_ns, &event->party, &m, out);
 		return;
 	}
+	if (e->attached == PERRON_ATTACHED_CANDIDATE) {
+		subscribe_refuse(o, event, &m, PERRON_VERDICT_WAIT, NULL, out);
+		return;
+	}
 	if (e->lateral) {
 		/* It is below a sibling: a root peer. */
 		const struct perron_portal *portal = p3_portal(o, e->via);
@@ -495,7 +527,7 @@ void p3_path_drop(struct perron_overlay *o, uint32_t stream, struct perron_effec
 {
 	for (uint32_t i = 0; i < o->cfg.path_count_max; i++)
 		while (o->paths[i].stream == stream && o->paths[i].branch_count)
-			branch_close(o, &o->paths[i], &o->paths[i].branches[0], false, out);
+			branch_close(o, &o->paths[i], &o->paths[i].branches[0], PERRON_BRANCH_GIVEN_UP, out);
 }
 
 void p3_unsubscribe(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
@@ -539,6 +571,10 @@ void p3_path_setup(struct perron_overlay *o, uint64_t now_ns, const struct perro
 		setup_refuse(o, event, &m, PERRON_VERDICT_UNKNOWN_SENSOR, out);
 		return;
 	}
+	if (e->attached == PERRON_ATTACHED_CANDIDATE) {
+		setup_refuse(o, event, &m, PERRON_VERDICT_WAIT, out);
+		return;
+	}
 	struct branch_request request = {
 		.party = event->party,
 		.name = m.name,
@@ -569,7 +605,7 @@ static void path_refused(struct perron_overlay *o, uint64_t now_ns, struct p3_pa
 	if (!tightest)
 		return; /* refused meanwhile */
 	branch_answer(o, p, tightest, m->verdict, m->refuser, 0, 0, out);
-	branch_close(o, p, tightest, false, out);
+	branch_close(o, p, tightest, PERRON_BRANCH_GIVEN_UP, out);
 	if (p->branch_count)
 		p->renew_at_ns = now_ns;
 }
@@ -626,7 +662,7 @@ void p3_path_teardown(struct perron_overlay *o, uint64_t now_ns, const struct pe
 		p3_drop(o, PERRON_DROP_WRONG_BRANCH);
 		return;
 	}
-	branch_close(o, p, b, false, out);
+	branch_close(o, p, b, PERRON_BRANCH_GIVEN_UP, out);
 }
 
 /* --- time --- */
@@ -638,7 +674,7 @@ static void branches_expire(struct perron_overlay *o, uint64_t now_ns, struct p3
 		if (p->branches[i].expires_ns > now_ns)
 			continue;
 		bool last = p->branch_count == 1;
-		branch_close(o, p, &p->branches[i], true, out);
+		branch_close(o, p, &p->branches[i], PERRON_BRANCH_LOST, out);
 		if (last)
 			return;
 	}

@@ -89,6 +89,7 @@ struct perron_overlay {
 	uint32_t parent_tries;
 
 	struct perron_group_view view; /* of the cell; member_count 0: none yet */
+	uint64_t doubt_until_ns;       /* most of the cell went at once: perhaps it was us who went */
 	uint64_t cell_told;            /* key of the cell that the relay was told of; 0: none */
 	uint8_t slot_told;
 
@@ -149,7 +150,8 @@ void p3_neighbour_drop(struct perron_overlay *o, uint32_t peer, uint8_t roles, b
 void p3_neighbours_drop_all(struct perron_overlay *o, uint8_t roles, struct perron_effects *out);
 /* Says every link again: a command or an event may have found its ring full. */
 void p3_neighbours_assert(struct perron_overlay *o, struct perron_effects *out);
-void p3_link_up(struct perron_overlay *o, const struct perron_event *event);
+void p3_link_up(struct perron_overlay *o, const struct perron_event *event,
+		struct perron_effects *out);
 void p3_link_down(struct perron_overlay *o, uint64_t now_ns, const struct perron_party *party,
 		  struct perron_effects *out);
 
@@ -212,7 +214,10 @@ void p3_stream_open(struct perron_overlay *o, const struct perron_directory_entr
 		    struct perron_effects *out);
 void p3_directory_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effects *out);
 void p3_advertise_soon(struct perron_overlay *o, uint64_t now_ns);
-void p3_advertise(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event);
+void p3_advertise(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
+		  struct perron_effects *out);
+/* Sensors that hang here: who publishes them may be another now. */
+void p3_owners_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_effects *out);
 void p3_discover(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,
 		 struct perron_effects *out);
 void p3_discover_reply(struct perron_overlay *o, uint64_t now_ns,
@@ -234,6 +239,9 @@ void p3_path_drop(struct perron_overlay *o, uint32_t stream, struct perron_effec
 /* A neighbour's link went down: its branches hold up nobody who is served. */
 void p3_path_lost(struct perron_overlay *o, const struct perron_party *party,
 		  struct perron_effects *out);
+/* It was taken for gone, and is not. */
+void p3_path_found(struct perron_overlay *o, const struct perron_party *party,
+		   struct perron_effects *out);
 /* The way to a sensor may have changed: looks again at the next tick. */
 void p3_path_stir(struct perron_overlay *o, uint64_t now_ns, uint32_t stream);
 void p3_subscribe(struct perron_overlay *o, uint64_t now_ns, const struct perron_event *event,

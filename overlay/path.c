@@ -40,13 +40,13 @@ static struct perron_ack branch_ack(const struct perron_path *p, const struct pe
 	return floor ? ack_raised(b->ack, floor - 1) : b->ack;
 }
 
-struct perron_ack perron_path_aggregate(const struct perron_path *p)
+static struct perron_ack aggregate(const struct perron_path *p, bool with_gone, bool *is_any)
 {
 	struct perron_ack all = {.cumulative = UINT64_MAX, .bitmap = UINT64_MAX};
 	bool any = false;
 
 	for (uint32_t i = 0; i < p->branch_count; i++) {
-		if (!p->branches[i].started)
+		if (!p->branches[i].started || (p->branches[i].gone_ns && !with_gone))
 			continue;
 		struct perron_ack one = branch_ack(p, &p->branches[i]);
 		if (!any || one.cumulative < all.cumulative) {
@@ -58,9 +58,25 @@ struct perron_ack perron_path_aggregate(const struct perron_path *p)
 		}
 		any = true;
 	}
+	*is_any = any;
 	if (!any)
 		return (struct perron_ack){.cumulative = p->acked.cumulative};
 	return ack_raised(all, all.cumulative);
+}
+
+struct perron_ack perron_path_aggregate(const struct perron_path *p)
+{
+	bool ignored;
+
+	return aggregate(p, true, &ignored);
+}
+
+bool perron_path_lack(const struct perron_path *p, struct perron_ack *have)
+{
+	bool any;
+
+	*have = aggregate(p, false, &any);
+	return any;
 }
 
 struct perron_branch *perron_path_branch(struct perron_path *p, uint32_t party_id)
@@ -78,6 +94,7 @@ struct perron_branch *perron_path_branch_open(struct perron_path *p, uint32_t br
 
 	if (b && b->party.incarnation == party->incarnation) {
 		b->party.endpoint = party->endpoint;
+		b->gone_ns = 0;
 		return b;
 	}
 	if (!b) {

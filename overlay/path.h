@@ -52,9 +52,11 @@ struct perron_branch {
 	struct perron_ack ack;
 	bool started;       /* `ack` is set; else it waits for the path to start */
 	uint64_t asked;     /* the sequence it asked for; 0: the present */
+	bool late;          /* the upstream was asked without it, and may answer to that first */
 	uint64_t floor;     /* frames below are given up for this branch alone */
 	uint64_t gap_sent_ns;
 	uint64_t renewed_ns; /* housekeeping last wanted it */
+	uint64_t gone_ns;    /* its peer is gone since: it stands for those to come; 0: it is there */
 	uint64_t forwarded;
 };
 
@@ -65,6 +67,7 @@ struct perron_path {
 	bool started;
 	bool origin;       /* the sensor is here */
 	bool ack_due;
+	bool resumed;    /* the upstream was asked, and has not answered */
 	bool resend_due; /* the next acknowledgement asks for what it lacks */
 	uint32_t upstream; /* peer id; 0: none yet, or origin */
 	uint64_t floor;
@@ -102,6 +105,9 @@ struct perron_path_info {
 
 /* What every started branch has, with the floor taken into account. Of none: what was said. */
 struct perron_ack perron_path_aggregate(const struct perron_path *p);
+
+/* The same of those whose peers are there; false: there are none. */
+bool perron_path_lack(const struct perron_path *p, struct perron_ack *have);
 
 struct perron_branch *perron_path_branch(struct perron_path *p, uint32_t party_id);
 /* Adds or renews a branch; NULL if full. A branch of another incarnation starts afresh. */

@@ -52,9 +52,10 @@ static bool relay_offer(void *self, uint64_t now_ns, uint32_t stream, uint64_t s
 			struct perron_effects *out)
 {
 	const struct station_relay *r = self;
+	enum perron_offer answer = perron_relay_offer(r->relay, now_ns, stream, stamp_ns, frames,
+						      count, traced, out);
 
-	return perron_relay_offer(r->relay, now_ns, stream, stamp_ns, frames, count, traced, out) ==
-	       PERRON_OFFER_ACCEPTED;
+	return answer == PERRON_OFFER_ACCEPTED || answer == PERRON_OFFER_READ_ALONG;
 }
 
 static void relay_tick(void *self, uint64_t now_ns, struct perron_effects *out)

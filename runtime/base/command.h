@@ -26,7 +26,7 @@ struct perron_party {
 	X(STREAM_OPEN, "stream-open")   /* a sensor here: stream, sequence of its first frame */  \
 	X(STREAM_CLOSE, "stream-close")                                                            \
 	X(BRANCH_OPEN, "branch-open")   /* path (stream, class): also to party, from sequence */  \
-	X(BRANCH_CLOSE, "branch-close") /* path, party.id; value: lost, not given up */          \
+	X(BRANCH_CLOSE, "branch-close") /* path, party.id; value: enum perron_branch_end */      \
 	X(UPSTREAM, "upstream")         /* path: comes from party.id from now on */               \
 	X(START, "start")               /* path: the upstream serves from `sequence` on */        \
 	X(CLOCK, "clock")               /* value: overlay time minus station time, ns */          \
@@ -45,6 +45,12 @@ enum perron_command_kind {
 	PERRON_COMMANDS(X)
 #undef X
 	PERRON_COMMAND_COUNT
+};
+
+enum perron_branch_end {
+	PERRON_BRANCH_GIVEN_UP,
+	PERRON_BRANCH_LOST, /* nobody renewed it: it may come again */
+	PERRON_BRANCH_GONE, /* its peer is gone: its clients come by others */
 };
 
 struct perron_command {

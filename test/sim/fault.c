@@ -98,6 +98,17 @@ static void stall_strike(struct world *w, uint32_t station)
 	}
 }
 
+/* Nobody is down, or about to be, all is well, and who has just come is in step. */
+static bool is_calm_now(struct world *w)
+{
+	for (uint32_t i = 0; i < w->sim.node_count; i++)
+		if (w->sim.nodes[i].crash_countdown)
+			return false;
+	if (w->sim.now_ns - w->started_at_ns < SIM_S)
+		return false;
+	return !w->plan.small_bounds && !tree_missing(w, NULL, 0) && !stream_missing(w, NULL, 0);
+}
+
 void fault_strike(struct world *w)
 {
 	const struct world_plan *p = &w->plan;
@@ -106,11 +117,13 @@ void fault_strike(struct world *w)
 
 	if (p->root_is_weak && below(w, 2))
 		station = w->sim.nodes[below(w, p->portal_count)].station;
-	if (p->is_calm && below(w, 4))
+	if ((p->is_calm || p->is_shared) && below(w, 4))
 		station = w->sim.nodes[w->sensors[below(w, p->sensor_count)].peer].station;
 	if (w->healed_at_ns || !sum)
 		return;
 	fault_next(w);
+	if (p->is_shared && !is_calm_now(w))
+		return;
 	w->strikes++;
 	uint64_t which = below(w, sum);
 	if (which < p->partition_weight) {

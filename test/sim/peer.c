@@ -99,6 +99,8 @@ static void stations_fill(struct world *w)
 					 ? (uint32_t)perron_random_between(&w->random, 2,
 									   WORLD_STATION_PEERS_MAX)
 					 : 1;
+		if (w->plan.is_shared)
+			count = 1;
 		count = count > left ? left : count;
 		struct sim_station *s = &w->sim.stations[station];
 		s->node_first = node;
@@ -129,6 +131,16 @@ static void wish_draw(struct world *w, struct world_peer *peer)
 		peer->wish.branch[i] = (uint8_t)perron_random_below(&w->random, w->plan.span);
 }
 
+/* The second pair of sensors' peers has one cell. */
+static void twin_wish(struct world *w, uint32_t node)
+{
+	struct world_peer *peer = &w->peers[node];
+
+	peer->has_wish = node / 2 == w->plan.twin_first / 2;
+	if (peer->has_wish)
+		peer->wish = (struct perron_position){.level = 1};
+}
+
 void peers_make(struct world *w)
 {
 	struct perron_relay_config relay;
@@ -145,12 +157,15 @@ void peers_make(struct world *w)
 		peer->incarnation = (uint32_t)perron_random_between(&w->random, 1, 1000000);
 		if (i >= w->plan.portal_count)
 			wish_draw(w, peer);
+		if (w->plan.is_shared)
+			twin_wish(w, i);
 		configs_of(w, i, &relay, &overlay);
 		peer->relay = sim_lines_alloc(perron_relay_size(&relay));
 		peer->overlay = sim_lines_alloc(w->ops->size(&overlay));
-		sim_heap_push(&w->sim.agenda,
-			      perron_random_below(&w->random, w->plan.start_spread_ns + 1),
-			      WORLD_EVENT_START, i, 0);
+		uint64_t at_ns = perron_random_below(&w->random, w->plan.start_spread_ns + 1);
+		if (w->plan.is_shared && i >= w->plan.twin_first + 2)
+			at_ns += 2 * SIM_S; /* the pairs have their places by then */
+		sim_heap_push(&w->sim.agenda, at_ns, WORLD_EVENT_START, i, 0);
 	}
 }
 
@@ -168,7 +183,7 @@ static void sensors_attach(struct world *w, uint32_t node)
 	struct world_peer *peer = &w->peers[node];
 
 	for (uint32_t i = 0; i < w->plan.sensor_count && w->sim.nodes[node].alive; i++) {
-		if (w->sensors[i].peer != node)
+		if (w->sensors[i].peer != node && w->sensors[i].twin != node)
 			continue;
 		sim_step_begin(&w->sim, node);
 		int error = w->ops->attach(peer->overlay, sim_local_ns(&w->sim, node),
@@ -191,6 +206,8 @@ void peer_start(struct world *w, uint32_t node)
 	if (n->alive)
 		return;
 	peer->incarnation++;
+	if (w->plan.is_shared) /* as stations have it: by the clock */
+		peer->incarnation = 1000 + (uint32_t)(w->sim.now_ns / SIM_MS);
 	peer->leaving = false;
 	peer->view = (struct world_view){0};
 	configs_of(w, node, &relay, &overlay);
@@ -206,12 +223,14 @@ void peer_start(struct world *w, uint32_t node)
 	}
 	n->alive = true;
 	n->planes[SIM_FAST].hold_count_max = relay.origin_count_max * relay.origin_window +
+					  relay.stream_count_max * relay.standby_window +
 					  relay.replica_frame_max;
 	sim_plane_start(&w->sim, node, SIM_FAST, &sim_relay_ops, peer->relay);
 	sim_plane_start(&w->sim, node, SIM_SLOW, &overlay_machine_ops, peer->overlay);
 	sim_trace(&w->sim, "start peer %u:%u", n->id, peer->incarnation);
 	sensors_attach(w, node);
 	stream_note_started(w, node);
+	w->started_at_ns = w->sim.now_ns;
 	sim_plane_arm(&w->sim, node, SIM_FAST);
 	sim_plane_arm(&w->sim, node, SIM_SLOW);
 }

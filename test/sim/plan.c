@@ -1,6 +1,9 @@
 /* The seed's choices. Every draw is made whatever the profile, so that profiles are comparable. */
 #include "test/sim/world.h"
 
+/* Sensors of a world where they hang on two peers: a peer has no room for more. */
+#define SHARED_COUNT_MAX 6u
+
 static uint64_t between(struct world *w, uint64_t first, uint64_t last)
 {
 	return perron_random_between(&w->random, first, last);
@@ -51,6 +54,17 @@ static void topology_draw(struct world *w)
 	}
 }
 
+/* Sensors hang on two peers each: of the root cell, or of a cell of their own. */
+static void shared_topology(struct world_plan *p)
+{
+	if (!p->is_shared)
+		return;
+	p->cell_size = p->cell_size < 2 ? 2 : p->cell_size;
+	p->peer_count += p->peer_count < 4 ? 4 : 0;
+	p->portal_count = 2;
+	p->twin_first = 2;
+}
+
 static void population_draw(struct world *w)
 {
 	struct world_plan *p = &w->plan;
@@ -61,6 +75,8 @@ static void population_draw(struct world *w)
 	p->sensor_count = (uint32_t)(sensors < 1 ? 1 : sensors);
 	if (p->sensor_count > WORLD_SENSOR_COUNT_MAX)
 		p->sensor_count = WORLD_SENSOR_COUNT_MAX;
+	if (p->is_shared && p->sensor_count > SHARED_COUNT_MAX)
+		p->sensor_count = SHARED_COUNT_MAX;
 	p->start_spread_ns = between(w, 0, 3) * SIM_S / 2;
 	p->small_bounds = chance(w, 15);
 	p->reboots = chance(w, 50);
@@ -123,7 +139,7 @@ static void calm_draw(struct world *w)
 	struct world_plan *p = &w->plan;
 
 	p->is_calm = w->options.profile == WORLD_PROFILE_ALL && w->options.seed % 16 == 7;
-	if (!p->is_calm)
+	if (!p->is_calm && !p->is_shared)
 		return;
 	/* What the origin sends first is lost now and then, and with it gone nobody sends it again. */
 	w->sim.net.loss_ppm = 20000;
@@ -169,6 +185,12 @@ static void timing_draw(struct world *w)
 	p->client.request_ns = between(w, 100, 300) * SIM_MS;
 	p->client.overdue_ns = between(w, 2, 50) * SIM_MS;
 	p->client.ack_interval_ns = between(w, 200, 5000) * SIM_US;
+	if (!p->is_shared)
+		return;
+	/* What goes by is kept for one lease and a half for who comes, and tries outlast a verdict. */
+	p->client.lost_ns = p->overlay.lease_ns / 4 * 3;
+	p->relay.retry_ns_max = 10 * p->relay.retry_ns_min;
+	p->relay.retry_count_max = 12;
 }
 
 /* Room for everything, or, in small worlds of some seeds, hardly any. */
@@ -180,7 +202,7 @@ static void bounds_draw(struct world *w)
 
 	w->sim.record_count_max = small ? (uint32_t)between(w, 3, 24) : UINT32_MAX;
 	if (small && chance(w, 50)) {
-		w->sim.effects.capacity = (uint32_t)between(w, 300, PERRON_EFFECT_COUNT_MAX);
+		w->sim.effects.capacity = (uint32_t)between(w, 400, PERRON_EFFECT_COUNT_MAX);
 		w->sim.effects.arena_size = (uint32_t)between(w, 12, 64) * 1024;
 	}
 	p->relay.overlay = WORLD_OVERLAY_ID;
@@ -193,7 +215,7 @@ static void bounds_draw(struct world *w)
 	p->relay.branch_count_max = small ? 3 : 32;
 	p->relay.stream_count_max = 8;
 	p->relay.path_count_max = small ? 6 : paths;
-	p->relay.origin_count_max = small ? 2 : 12;
+	p->relay.origin_count_max = small ? 2 : 24;
 	p->relay.origin_window = small ? 64 : 512;
 	p->relay.client_lag_max = small ? 48 : 256;
 	p->relay.replica_count_max = small ? 4 : 32;
@@ -219,7 +241,9 @@ void plan_population(struct world *w)
 	p->heal_ns = p->until_ns / 100 * 50;
 	p->converged_ns = p->until_ns / 100 * 85;
 	p->quiet_ns = p->until_ns / 100 * 92;
+	p->is_shared = w->options.profile == WORLD_PROFILE_ALL && w->options.seed % 16 == 11;
 	topology_draw(w);
+	shared_topology(p);
 	population_draw(w);
 }
 

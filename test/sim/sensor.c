@@ -44,8 +44,14 @@ void sensors_make(struct world *w)
 		s->size_max = perron_random_chance(&w->random, 250000)
 				      ? 6 * PERRON_PAYLOAD_SIZE_MAX
 				      : SIZE_SMALL_MAX;
-		uint64_t first_ns = perron_random_below(&w->random, 2 * SIM_S);
-		sim_heap_push(&w->sim.agenda, first_ns, WORLD_EVENT_SENSOR, i, first_ns);
+		s->first_ns = perron_random_below(&w->random, 2 * SIM_S);
+		s->twin = SIM_NONE;
+		sim_heap_push(&w->sim.agenda, s->first_ns, WORLD_EVENT_SENSOR, i, s->first_ns);
+		if (!w->plan.is_shared)
+			continue;
+		shared_draw(w, s);
+		sim_heap_push(&w->sim.agenda, s->first_ns, WORLD_EVENT_SENSOR,
+			      i + WORLD_SENSOR_COUNT_MAX, s->first_ns);
 	}
 }
 
@@ -144,14 +150,20 @@ static uint32_t frames_make(struct world *w, uint32_t index, struct perron_frame
 
 void sensor_fire(struct world *w, uint32_t index, uint64_t stamp_ns)
 {
-	struct world_sensor *s = &w->sensors[index];
+	struct world_sensor *s = &w->sensors[index % WORLD_SENSOR_COUNT_MAX];
 	const struct sim_node *n = &w->sim.nodes[s->peer];
 	uint64_t stalled_ns = n->planes[SIM_FAST].stalled_until_ns;
 	uint64_t waited_ns = w->sim.now_ns - stamp_ns;
 	struct perron_frame frames[PERRON_FRAGMENT_COUNT_MAX];
 
-	if (w->sim.now_ns >= w->plan.quiet_ns)
+	/* Both read the last one. */
+	if ((s->twin == SIM_NONE ? w->sim.now_ns : stamp_ns) >= w->plan.quiet_ns)
 		return;
+	if (s->twin != SIM_NONE) {
+		shared_fire(w, index % WORLD_SENSOR_COUNT_MAX, index >= WORLD_SENSOR_COUNT_MAX,
+			    stamp_ns);
+		return;
+	}
 	if (n->alive && stalled_ns > w->sim.now_ns) {
 		sim_heap_push(&w->sim.agenda, stalled_ns, WORLD_EVENT_SENSOR, index, stamp_ns);
 		return;

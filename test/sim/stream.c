@@ -6,7 +6,8 @@
  *	- no frame twice, and none after a later one;
  *	- no accepted frame is passed over in silence: what was accepted between two deliveries and
  *	  not delivered is counted lost by the client, and its books balance;
- *	- without faults nothing is lost at all.
+ *	- without faults nothing is lost at all;
+ *	- of a sensor that hangs on two peers of a cell every reading, once (shared.c).
  *
  * And in the end: every subscription of a sensor is active and delivers; when the sensors have
  * stopped, all is delivered or counted, and nobody holds a frame any more.
@@ -109,7 +110,10 @@ void stream_deliver(struct sim *sim, uint32_t node, uint32_t slot, uint32_t subs
 		return;
 	}
 	perron_client_info(c->client, subscription, &info);
-	content_check(w, index, s, data, &h);
+	if (s->twin == SIM_NONE)
+		content_check(w, index, s, data, &h);
+	else
+		shared_deliver(w, index, u, s, data, &h);
 	order_check(w, index, u, s, h.sequence, info.start);
 	u->delivered++;
 	u->delivered_at_ns = sim->now_ns;
@@ -208,7 +212,7 @@ void stream_note_killed(struct world *w, uint32_t node)
 {
 	for (uint32_t i = 0; i < w->plan.sensor_count; i++) {
 		struct world_sensor *s = &w->sensors[i];
-		if (s->peer != node || !s->qos.replication)
+		if (s->peer != node || s->twin != SIM_NONE || !s->qos.replication)
 			continue;
 		s->killed_ns = w->sim.now_ns;
 		s->killed_strikes = is_whole(w, node) ? w->strikes : 0;
@@ -288,6 +292,7 @@ void stream_check_delivering(struct world *w)
 		for (uint32_t i = 0; i < WORLD_SUBSCRIPTION_MAX; i++) {
 			const struct world_subscription *u = &w->clients[c].subscriptions[i];
 			if (!u->used || u->sensor == NO_SENSOR || u->bounded ||
+			    w->sensors[u->sensor].apart ||
 			    u->delivered_at_ns >= w->plan.converged_ns ||
 			    u->since_ns + SIM_S > w->plan.converged_ns)
 				continue;
@@ -325,14 +330,18 @@ static void tail_check(struct world *w, uint32_t client, uint32_t subscription)
 void stream_check_end(struct world *w)
 {
 	for (uint32_t c = 0; c < w->plan.client_count && !w->plan.small_bounds; c++)
-		for (uint32_t i = 0; i < WORLD_SUBSCRIPTION_MAX; i++)
-			if (w->clients[c].subscriptions[i].used)
-				tail_check(w, c, i);
+		for (uint32_t i = 0; i < WORLD_SUBSCRIPTION_MAX; i++) {
+			if (!w->clients[c].subscriptions[i].used)
+				continue;
+			tail_check(w, c, i);
+			shared_check_end(w, c, &w->clients[c].subscriptions[i]);
+		}
 	for (uint32_t i = 0; i < w->sim.node_count; i++) {
 		const struct sim_node *n = &w->sim.nodes[i];
 		/* A subscription that was refused room keeps what came early until it is served. */
 		bool may_hold = !is_peer(w, i) && w->plan.small_bounds;
-		if (n->alive && n->planes[SIM_FAST].hold_count && !may_hold)
+		if (n->alive && n->planes[SIM_FAST].hold_count && !may_hold &&
+		    !shared_is_parted(w))
 			sim_violation(&w->sim, "drain: %s %u still holds %" PRIu64 " frames",
 				      is_peer(w, i) ? "peer" : "client",
 				      n->id & ~PERRON_CLIENT_ID,

@@ -63,9 +63,14 @@ static bool is_missing(struct world *w, char *text, uint32_t size)
 
 static void world_look(struct world *w)
 {
+	shared_look(w);
 	if (!w->full_at_ns && !tree_missing(w, NULL, 0)) {
 		w->full_at_ns = w->sim.now_ns;
 		sim_trace(&w->sim, "all peers have joined");
+	}
+	if (!w->whole_at_ns && w->plan.is_shared && !is_missing(w, NULL, 0)) {
+		w->whole_at_ns = w->sim.now_ns;
+		shared_begin(w);
 	}
 	if (w->healed_at_ns && !w->joined_at_ns && !is_missing(w, NULL, 0)) {
 		w->joined_at_ns = w->sim.now_ns;
@@ -183,22 +188,23 @@ static void world_free(struct world *w)
 
 static void sensors_print(const struct world *w, FILE *out)
 {
-	uint64_t answers[PERRON_OFFER_TOO_LARGE + 1] = {0};
+	uint64_t answers[PERRON_OFFER_COUNT] = {0};
 	uint64_t frames = 0;
 
 	for (uint32_t i = 0; i < w->plan.sensor_count; i++) {
 		frames += w->sensors[i].record_count;
-		for (uint32_t a = 0; a <= PERRON_OFFER_TOO_LARGE; a++)
+		for (uint32_t a = 0; a < PERRON_OFFER_COUNT; a++)
 			answers[a] += w->sensors[i].answers[a];
 	}
 	(void)fprintf(out,
 		      "sensors: messages accepted %" PRIu64 ", nobody asked %" PRIu64
 		      ", would block %" PRIu64 ", too late %" PRIu64 ", unknown stream %" PRIu64
-		      "; frames accepted %" PRIu64 "\n",
+		      ", read along %" PRIu64 "; frames accepted %" PRIu64 "\n",
 		      answers[PERRON_OFFER_ACCEPTED], answers[PERRON_OFFER_NO_SUBSCRIBER],
 		      answers[PERRON_OFFER_WOULD_BLOCK],
 		      answers[PERRON_OFFER_DEADLINE_IMPOSSIBLE],
-		      answers[PERRON_OFFER_UNKNOWN_STREAM], frames);
+		      answers[PERRON_OFFER_UNKNOWN_STREAM],
+		      answers[PERRON_OFFER_READ_ALONG], frames);
 }
 
 /* Of the lives that last to the end. */

@@ -96,6 +96,8 @@ struct world_plan {
 	uint32_t crash_weight;
 	uint32_t stall_weight;
 	uint32_t leave_weight;
+	bool is_shared; /* calm as well, and sensors hang on two peers each */
+	uint32_t twin_first; /* index of the first of the second pair */
 	bool is_calm; /* crashes of sensors' stations, one at a time */
 	bool root_is_weak; /* what strikes, strikes the root cell every other time */
 	uint64_t partition_ns_max;
@@ -152,6 +154,10 @@ struct world_sensor {
 	char name[PERRON_SENSOR_NAME_MAX + 1];
 	uint32_t stream;
 	uint32_t peer; /* index */
+	uint32_t twin; /* index of another peer of its cell at which it hangs as well; SIM_NONE */
+	bool apart;    /* they were seen in two cells: no promise holds */
+	uint64_t first_ns; /* shared: of reading 0 */
+	uint64_t readings; /* shared: read by somebody so far, the latest and all before */
 	bool traced;
 	uint64_t period_ns;
 	uint32_t size_max; /* of a message, bytes */
@@ -159,7 +165,7 @@ struct world_sensor {
 	uint64_t killed_ns;
 	uint64_t killed_strikes; /* faults, when its peer was killed last; 0: others were under way */
 	uint64_t messages; /* offered */
-	uint64_t answers[PERRON_OFFER_TOO_LARGE + 1];
+	uint64_t answers[PERRON_OFFER_COUNT];
 	struct world_record *records;
 	uint32_t record_count;
 	uint32_t record_capacity;
@@ -175,6 +181,8 @@ struct world_subscription {
 	uint64_t last;  /* sequence delivered last; 0: none yet */
 	uint64_t delivered;
 	uint64_t missed; /* accepted, between deliveries, and never delivered */
+	uint64_t reading; /* shared: the next is of this number (and fragment); 0: none yet */
+	uint32_t fragment;
 	uint64_t delivered_at_ns;
 	uint64_t since_ns;
 	uint64_t lost_then; /* what the client had counted lost when all had converged */
@@ -202,6 +210,8 @@ struct world {
 	uint64_t healed_at_ns;    /* 0: not yet */
 	uint64_t joined_at_ns;    /* when all was well first after the heal; 0: not yet */
 	uint64_t full_at_ns;      /* when all peers were joined first */
+	uint64_t started_at_ns;   /* when a peer was started last */
+	uint64_t whole_at_ns;     /* when all was well first; 0: not yet */
 	uint64_t delivered;
 	uint64_t strikes;     /* faults, of every kind */
 	uint64_t kept;        /* frames that others held when their sensor's peer was killed */
@@ -257,6 +267,19 @@ struct world_sensor *sensor_of_stream(struct world *w, uint32_t stream);
 /* Index of the first record whose sequence is not below `sequence`. */
 uint32_t sensor_record(const struct world_sensor *sensor, uint64_t sequence);
 uint64_t sensor_frame_hash(const uint8_t *data, const struct perron_header *header);
+
+/* shared.c: sensors that hang on two peers of a cell */
+void shared_draw(struct world *w, struct world_sensor *s);
+void shared_fire(struct world *w, uint32_t index, bool at_twin, uint64_t stamp_ns);
+void shared_deliver(struct world *w, uint32_t client, struct world_subscription *u,
+		    const struct world_sensor *s, const uint8_t *data,
+		    const struct perron_header *h);
+void shared_look(struct world *w);
+/* Some sensor hangs on peers of two cells, which is no way to attach one. */
+bool shared_is_parted(const struct world *w);
+/* All is well first: from now on it is judged. */
+void shared_begin(struct world *w);
+void shared_check_end(struct world *w, uint32_t client, const struct world_subscription *u);
 
 /* fault.c */
 void faults_begin(struct world *w);

@@ -681,10 +681,33 @@ static void test_who_grants_a_silent_stream_serves_it(void **state)
 	answer(w, 9, request_to(w, 9).nonce, PERRON_VERDICT_OK, 601);
 	assert_int_equal(info(w).peer, 9);
 	assert_int_equal(info(w).moved, 1);
-	assert_int_equal(sent_last(w)->header.type, PERRON_TYPE_UNSUBSCRIBE);
-	assert_int_equal(sent_last(w)->header.destination, 1);
 	data_give(w, 9, 601);
 	delivered_are(w, 1, 601);
+	/* Who served it before is told when it goes on, and the new way has had time to open. */
+	uint32_t sent = w->sent_count;
+	data_give(w, 1, 602);
+	assert_int_equal(w->sent_count, sent);
+	pass(w, 3 * w->cfg.request_ns);
+	data_give(w, 1, 602);
+	assert_int_equal(sent_last(w)->header.type, PERRON_TYPE_UNSUBSCRIBE);
+	assert_int_equal(sent_last(w)->header.destination, 1);
+}
+
+/* Its frames come by the fast path, its answer by housekeeping. */
+static void test_whom_it_asked_may_serve_before_it_answers(void **state)
+{
+	struct world *w = *state;
+
+	fall_silent(w, 600);
+	data_give(w, 2, 601);
+	delivered_are(w, 1, 601);
+	assert_int_equal(info(w).peer, 2);
+	assert_int_equal(info(w).moved, 1);
+	answer(w, 2, request_to(w, 2).nonce, PERRON_VERDICT_OK, 601);
+	assert_int_equal(info(w).moved, 1);
+	/* Not so whom it did not ask. */
+	data_give(w, 9, 602);
+	assert_int_equal(info(w).peer, 2);
 }
 
 static void test_asks_soon_again_when_its_peer_sends_it_on(void **state)
@@ -1287,6 +1310,7 @@ int main(void)
 		T(data_is_a_sign_of_life),
 		T(asks_its_peer_and_another_when_a_stream_is_silent),
 		T(who_grants_a_silent_stream_serves_it),
+		T(whom_it_asked_may_serve_before_it_answers),
 		T(asks_soon_again_when_its_peer_sends_it_on),
 		T(a_silent_stream_is_asked_about_ever_less),
 		T(counts_what_a_new_peer_no_longer_has),

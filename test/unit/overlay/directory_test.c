@@ -117,6 +117,8 @@ static void what_is_attached_here_stays(void **state)
 
 	(void)state;
 	assert_int_equal(learn(f, sensor("a", 9, 1, 0), 0, UINT64_MAX), PERRON_DIRECTORY_NEW);
+	perron_directory_find(&f->directory, perron_stream_id("a"), NULL)->attached =
+		PERRON_ATTACHED_OWNER;
 	assert_int_equal(learn(f, sensor("a", 9, 1, 5), 3, 100), PERRON_DIRECTORY_SAME);
 	perron_directory_expire(&f->directory, UINT64_MAX - 1);
 	assert_int_equal(known(f, "a")->via, 0);

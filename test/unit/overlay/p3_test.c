@@ -464,7 +464,8 @@ static void advertise(struct rig *g, uint32_t via, bool lateral, uint32_t stamp)
 	GIVE(g, party(via), true, ADVERTISE, advertise,
 	     {.lateral = lateral,
 	      .count = 1,
-	      .items = {{.name = SENSOR, .owner = 70, .owner_incarnation = 1, .stamp = stamp}}});
+	      .items = {{.name = SENSOR, .owner = 70, .owner_incarnation = 1, .stamp = stamp,
+			 .term = 1}}});
 }
 
 static int attach(struct rig *g, const char *name)
@@ -644,7 +645,7 @@ static void branch_ready(struct rig *g, uint32_t peer)
 					     .sequence = 50});
 }
 
-/* Who is gone acknowledges nothing, and would hold up the others. */
+/* The relay is told at once; here it keeps the path for those that its clients come by. */
 static void a_branch_whose_peer_is_gone_ends_when_another_is_served(void **state)
 {
 	struct rig *g = with_path();
@@ -653,7 +654,8 @@ static void a_branch_whose_peer_is_gone_ends_when_another_is_served(void **state
 	path_reply(g, CHILD, PERRON_VERDICT_OK, 50);
 	branch_ready(g, ROOT);
 	link_event(g, PERRON_EVENT_LINK_DOWN, ROOT);
-	assert_null(commanded(g, PERRON_COMMAND_BRANCH_CLOSE, 0, ROOT));
+	assert_int_equal(commanded(g, PERRON_COMMAND_BRANCH_CLOSE, 0, ROOT)->value,
+			 PERRON_BRANCH_GONE);
 	tick_after(g, 1);
 	GIVE(g, party(ROOT_B), false, PARENT_REPLY, bind_reply,
 	     {.verdict = PERRON_VERDICT_OK, .position = at("0#2")});
@@ -759,7 +761,8 @@ static void view_give(struct rig *g, uint64_t cell, uint32_t number, bool transi
 		.cell = cell,
 		.transitional = transitional,
 		.member_count = second ? 2 : 1,
-		.members = {{.peer = first, .slot = 1}, {.peer = second, .slot = 2}},
+		.members = {{.peer = first, .incarnation = 10, .slot = 1},
+			    {.peer = second, .incarnation = 10, .slot = 2}},
 	};
 
 	event->kind = PERRON_EVENT_VIEW;
@@ -767,6 +770,86 @@ static void view_give(struct rig *g, uint64_t cell, uint32_t number, bool transi
 	memcpy(event->payload, &v, sizeof(v));
 	event_give(g, event);
 	free(event);
+}
+
+static void owner_says(struct rig *g, uint32_t owner, uint32_t term)
+{
+	GIVE(g, party(owner), true, ADVERTISE, advertise,
+	     {.lateral = true,
+	      .count = 1,
+	      .items = {{.name = SENSOR, .owner = owner, .owner_incarnation = 10, .stamp = 5,
+			 .term = term, .life = 900}}});
+}
+
+/* ROOT publishes a sensor that hangs on ROOT_B as well. */
+static struct rig *standing_by(uint64_t *cell)
+{
+	struct rig *g = rig_make(ROOT_B);
+
+	tick_after(g, 501);
+	*cell = commanded(g, PERRON_COMMAND_CELL, 0, 0)->sequence;
+	GIVE(g, party(ROOT), false, BIND, bind, {.position = at("0#1")});
+	link_event(g, PERRON_EVENT_LINK_UP, ROOT);
+	view_give(g, *cell, 2, false, ROOT, ROOT_B);
+	perron_effects_reset(&g->out);
+	assert_int_equal(attach(g, SENSOR), 0);
+	assert_int_equal(commanded(g, PERRON_COMMAND_STREAM_OPEN, 0, 0)->value, 1);
+	owner_says(g, ROOT, 1);
+	assert_int_equal(commanded(g, PERRON_COMMAND_STREAM_OPEN, 0, 0)->value, 1);
+	tick_after(g, 1000);
+	view_give(g, *cell, 3, false, ROOT, ROOT_B);
+	return g;
+}
+
+static void who_stands_by_publishes_when_the_owner_has_left_the_view(void **state)
+{
+	uint64_t cell;
+	struct rig *g = standing_by(&cell);
+
+	(void)state;
+	owner_says(g, ROOT, 1);
+	view_give(g, cell, 4, false, ROOT_B, 0);
+	const struct perron_command *c = commanded(g, PERRON_COMMAND_STREAM_OPEN, 0, ROOT);
+	assert_non_null(c);
+	assert_int_equal(c->value, 0);
+	assert_int_equal(c->party.incarnation, 10);
+	/* If nothing of it is known, its numbers begin above all of the last owner's. */
+	assert_true(c->sequence >> 32 > 900);
+	/* Who comes back in an earlier term stands by; in a later one it is we who do. */
+	owner_says(g, ROOT, 1);
+	assert_null(commanded(g, PERRON_COMMAND_STREAM_OPEN, 0, ROOT));
+	owner_says(g, ROOT, 3);
+	c = commanded(g, PERRON_COMMAND_STREAM_OPEN, 0, ROOT);
+	assert_non_null(c);
+	assert_int_equal(c->value, 1);
+	rig_free(g);
+}
+
+/* Most of the cell went at once: perhaps it was not they who went. */
+static void who_is_left_alone_by_most_doubts_it_for_a_lease(void **state)
+{
+	struct perron_event *event = calloc(1, sizeof(*event) + sizeof(struct perron_group_view));
+	uint64_t cell;
+	struct rig *g = standing_by(&cell);
+	struct perron_group_view v = {
+		.id = {5, ROOT, 10},
+		.cell = cell,
+		.member_count = 3,
+		.members = {{.peer = ROOT, .incarnation = 10}, {.peer = ROOT_B}, {.peer = 9}},
+	};
+
+	(void)state;
+	event->kind = PERRON_EVENT_VIEW;
+	event->payload_size = sizeof(v);
+	memcpy(event->payload, &v, sizeof(v));
+	event_give(g, event);
+	owner_says(g, ROOT, 1);
+	view_give(g, cell, 6, false, ROOT_B, 0);
+	assert_null(commanded(g, PERRON_COMMAND_STREAM_OPEN, 0, ROOT));
+	tick_after(g, g->cfg.lease_ns / MS);
+	assert_non_null(commanded(g, PERRON_COMMAND_STREAM_OPEN, 0, ROOT));
+	free(event);
+	rig_free(g);
 }
 
 static void the_relay_is_told_of_the_cell_until_it_knows(void **state)
@@ -886,6 +969,8 @@ int main(void)
 		cmocka_unit_test(a_branch_ends_by_its_own_life_or_with_time),
 		cmocka_unit_test(places_are_given_when_the_leases_before_have_run_out),
 		cmocka_unit_test(one_id_is_one_station),
+		cmocka_unit_test(who_stands_by_publishes_when_the_owner_has_left_the_view),
+		cmocka_unit_test(who_is_left_alone_by_most_doubts_it_for_a_lease),
 		cmocka_unit_test(the_relay_is_told_of_the_cell_until_it_knows),
 		cmocka_unit_test(a_child_is_told_whom_else_it_could_have),
 		cmocka_unit_test(a_coordinator_yields_and_begins_anew),
