@@ -359,6 +359,25 @@ void relay_branches_start(struct perron_relay *r, uint64_t now_ns, struct relay_
 	}
 }
 
+/*
+ * A path that was relayed when this peer became its sensor's owner, and found no room for an origin
+ * then; what it had passed on since has other numbers than what comes. NULL: there is none yet.
+ */
+static struct relay_path *path_at_home(struct perron_relay *r, uint64_t now_ns,
+				       struct relay_path *p)
+{
+	const struct relay_stream *s = relay_stream(r, p->path.stream);
+	uint32_t stream = p->path.stream;
+	uint8_t class = p->path.class;
+
+	if (!s || s->is_standby || p->origin)
+		return p;
+	if (!p->path.started || p->path.high < s->next)
+		return relay_path_adopt(r, now_ns, stream, class, s->next);
+	relay_path_close(r, now_ns, p);
+	return path_make(r, now_ns, stream, class);
+}
+
 static int branch_open(struct perron_relay *r, uint64_t now_ns,
 		       const struct perron_command *command, struct perron_effects *out)
 {
@@ -368,10 +387,8 @@ static int branch_open(struct perron_relay *r, uint64_t now_ns,
 
 	if (!p)
 		return -ENOSPC;
-	const struct relay_stream *s = relay_stream(r, command->stream);
-	/* It was relayed when this peer became the sensor's owner, and there was no room then. */
-	if (s && !s->is_standby && !p->origin &&
-	    !relay_path_adopt(r, now_ns, command->stream, command->class, s->next))
+	p = path_at_home(r, now_ns, p);
+	if (!p)
 		return -ENOSPC;
 	if (is_new && command->sequence && !p->origin)
 		relay_keep_begin(r, now_ns, p);

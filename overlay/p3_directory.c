@@ -148,7 +148,7 @@ static void office_take(struct perron_overlay *o, uint64_t now_ns,
 /* When a candidate's siblings have had time to say who publishes its sensor. */
 static uint64_t claim_ns(const struct perron_overlay *o)
 {
-	uint32_t count = p3_is_root(o) ? o->cfg.portal_count : o->siblings.count;
+	uint32_t count = p3_is_root(o) ? o->cfg.portal_count : o->cfg.cell_size;
 
 	return count > 1 ? 2 * o->cfg.request_ns : 0;
 }
