@@ -137,12 +137,17 @@ static bool synthetic_is_good(struct stream *s, const struct perron_message *m)
 	return true;
 }
 
+/* The receiver says RMC and GGA each second: its clock numbers them. */
 static bool nmea_is_good(struct stream *s, const struct perron_message *m)
 {
 	struct perron_nmea_sentence sentence;
+	struct perron_nmea_fix fix;
 
-	(void)s;
-	return perron_nmea_decode(m->data, m->size, &sentence) == PERRON_NMEA_GOOD;
+	if (perron_nmea_decode(m->data, m->size, &sentence) != PERRON_NMEA_GOOD ||
+	    perron_nmea_fix_of(&sentence, &fix) != PERRON_NMEA_GOOD || !fix.has_time)
+		return false;
+	counter_take(s, fix.time_of_day_ms / 1000 * 2 + (strcmp(sentence.type, "GGA") == 0));
+	return true;
 }
 
 static bool track_is_good(struct stream *s, const struct perron_message *m)
@@ -255,7 +260,8 @@ static void message_take(const struct perron_message *m)
 
 static void subscribe(struct stream *s)
 {
-	s->subscription = perron_subscribe(demo.client, s->sensor, s->traffic, LATENCY_US);
+	s->subscription = perron_subscribe_replicated(demo.client, s->sensor, s->traffic,
+						      LATENCY_US, PERRON_REPLICATE_ACTIVELY, 0, 0);
 	if (s->subscription < 0) {
 		s->retry_ns = clock_ns(CLOCK_MONOTONIC) + RETRY_NS;
 		snprintf(s->refusal, sizeof(s->refusal), "%s", perron_error(demo.client));
@@ -405,8 +411,11 @@ static void account_close(void)
 
 static void command_run(const char *command)
 {
-	if (strcmp(command, "mark") == 0)
+	if (strcmp(command, "mark") == 0) {
 		demo.marked = true;
+		for (uint32_t i = 0; i < demo.stream_count; i++)
+			demo.streams[i].silence_ns_fault = 0;
+	}
 	else if (strcmp(command, "end") == 0)
 		account_close();
 	else

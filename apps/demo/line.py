@@ -1,7 +1,8 @@
 """The demo's line: which stations there are, what each is told, and what hangs on them.
 
 14 stations of one peer each, in 7 cells of 2 on 3 levels. Peers 1 and 2 are the portal; 8 sensors
-hang on the peers of the lowest cells. Pure data: nothing here touches the machine.
+hang on the lowest cells, each on both peers of its cell. Pure data: nothing here touches the
+machine.
 """
 import os
 
@@ -12,9 +13,7 @@ PORTAL = [1, 2]
 
 STATION_NET = '10.77.0'      # the LAN of the stations; a station's host number is its peer's id
 CLIENT_ADDRESS = '10.77.0.200'
-FIELD_NET = '10.78.0'        # between the evaluator and the station that hears it
-FIELD_STATION = FIELD_NET + '.1'
-FIELD_EVALUATOR = FIELD_NET + '.2'
+FIELD_NET = '10.78'          # between the evaluator and each station that hears it
 TRACK_PORT = 4001
 TRACK_CYCLE_MS = 100
 TRACK_SPEEDUP = 30           # a train every few seconds
@@ -31,37 +30,56 @@ BUFFERS = 2048
 
 
 class Sensor:
-    """One source: `kind` is how the client verifies it; `period_ms` its own longest silence."""
+    """
+    One source: `kind` is how the client verifies it; `period_ms` its own longest silence; `keys`:
+    of its driver at a peer.
+    """
 
-    def __init__(self, name, peer, traffic, kind, period_ms, keys):
-        self.name, self.peer, self.traffic, self.kind = name, peer, traffic, kind
+    def __init__(self, name, peers, traffic, kind, period_ms, keys):
+        self.name, self.peers, self.traffic, self.kind = name, peers, traffic, kind
         self.period_ms, self.keys = period_ms, keys
 
 
-def synthetic(name, peer, traffic, kind, rate):
-    return Sensor(name, peer, traffic, 'synthetic', 1000 / rate,
-                  {'driver': 'synthetic', 'type': kind, 'seed': peer})
+def synthetic(name, peers, traffic, kind, rate):
+    keys = {'driver': 'synthetic', 'type': kind, 'seed': peers[0], 'clock': 'yes'}
+    return Sensor(name, peers, traffic, 'synthetic', 1000 / rate, lambda peer: keys)
 
 
-def sensors(tty):
-    """`tty`: path that leads to the terminal of the receiver."""
+def tty_of(directory, peer):
+    """The path that leads to the terminal of the receiver at a peer."""
+    return f'{directory}/gps{peer}'
+
+
+def field_of(peer):
+    """(station, evaluator): addresses on the field bus of a station."""
+    return f'{FIELD_NET}.{peer}.1', f'{FIELD_NET}.{peer}.2'
+
+
+def sensors(directory):
+    """`directory`: where the terminals of the receiver are."""
     return [
-        Sensor('gps', 7, 'normal', 'nmea', 1000,
-               {'driver': 'serial', 'device': tty, 'speed': 4800, 'decoder': 'nmea'}),
-        Sensor('axles', 8, 'alarm', 'track', TRACK_CYCLE_MS,
-               {'driver': 'track', 'address': FIELD_STATION, 'port': TRACK_PORT,
-                'from': FIELD_EVALUATOR, 'evaluator': 8}),
-        synthetic('help-point', 9, 'alarm', 'small', 38),
-        synthetic('events', 10, 'critical', 'medium', 25),
-        synthetic('camera-a', 11, 'normal', 'large', 24),
-        synthetic('intercom', 12, 'critical', 'small', 38),
-        synthetic('station-mix', 13, 'normal', 'mixed', 87),
-        synthetic('camera-b', 14, 'critical', 'large', 24),
+        Sensor('gps', (7, 8), 'normal', 'nmea', 1000, lambda peer: {
+            'driver': 'serial', 'device': tty_of(directory, peer), 'speed': 4800,
+            'decoder': 'nmea'}),
+        Sensor('axles', (7, 8), 'alarm', 'track', TRACK_CYCLE_MS, lambda peer: {
+            'driver': 'track', 'address': field_of(peer)[0], 'port': TRACK_PORT,
+            'from': field_of(peer)[1], 'evaluator': 8}),
+        synthetic('help-point', (9, 10), 'alarm', 'small', 38),
+        synthetic('events', (9, 10), 'critical', 'medium', 25),
+        synthetic('camera-a', (11, 12), 'normal', 'large', 24),
+        synthetic('intercom', (11, 12), 'critical', 'small', 38),
+        synthetic('station-mix', (13, 14), 'normal', 'mixed', 87),
+        synthetic('camera-b', (13, 14), 'critical', 'large', 24),
     ]
 
 
 def cell_of(peer):
     return CELLS[(peer - 1) // CELL_SIZE]
+
+
+def sibling_of(peer):
+    """Cells have two peers."""
+    return (peer - 1 ^ 1) + 1
 
 
 def address_of(peer):
@@ -95,5 +113,5 @@ def descriptor(peer, name, socket, port, huge, own_sensors):
         lines.append('sensors:')
     for sensor in own_sensors:
         lines += [f'- name: {sensor.name}', f'  peer: {peer}', f'  class: {sensor.traffic}']
-        lines += [f'  {key}: {value}' for key, value in sensor.keys.items()]
+        lines += [f'  {key}: {value}' for key, value in sensor.keys(peer).items()]
     return '\n'.join(lines) + '\n'

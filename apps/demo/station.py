@@ -135,6 +135,22 @@ class Station(Process):
         shutil.rmtree(f'{lan.DPDK_DIRECTORY}/perron-{self.name}', ignore_errors=True)
 
 
+class Watch(Process):
+    """`perron group watch` of a station: its verdicts, as they come."""
+
+    def __init__(self, command, log):
+        super().__init__('watch', command, log, stdout=subprocess.PIPE)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.data = b''
+
+    def verdicts(self):
+        """(neighbour, when by CLOCK_MONOTONIC) of those that came since the last call."""
+        self.data += self.process.stdout.read() or b''
+        *lines, self.data = self.data.split(b'\n')
+        rows = [json.loads(line) for line in lines]
+        return [(row['neighbour'], row['at_ns']) for row in rows if row['event'] == 'link-down']
+
+
 class Client(Process):
     """Its lines of JSON are read as they come; `seen` is the last one."""
 

@@ -7,6 +7,10 @@ import os
 import platform
 
 
+# A sequence's upper half is its origin's life.
+LIFE_BITS = 32
+
+
 class Account:
     """One stream's."""
 
@@ -18,33 +22,45 @@ class Account:
         self.driver = {}
 
     def look(self, station):
-        """Asks the sensor's station. The driver first: what it counts is offered afterwards."""
-        for row in station.rows_surely('sensors'):
-            if row['sensor'] == self.sensor.name:
-                self.driver = row
+        """
+        Asks a station of the sensor's. The driver first: what it counts is offered afterwards.
+        The one that publishes it gives its last sequence.
+        """
+        driver = [row for row in station.rows_surely('sensors')
+                  if row['sensor'] == self.sensor.name]
         last = [row['sequence'] for row in station.rows_surely('streams')
                 if row['role'] == 'origin' and row['class'] == self.sensor.traffic and
                 row['sensor'] == self.sensor.name]
         self.origin_last = max([self.origin_last, *last])
+        if last and driver:
+            self.driver = driver[0]
 
     def close(self, seen):
         """`seen`: the client's last word on the stream."""
-        first, last = seen['first'], seen['last']
+        first, last, missing = seen['first'], seen['last'], seen['counters_missing']
         end = max(self.origin_last, last)
         sent = end - first + 1 if first else 0
+        if first >> LIFE_BITS != end >> LIFE_BITS:
+            sent = seen['frames'] + missing  # its numbers began anew: the source's own are left
         return {
-            'sensor': self.sensor.name, 'peer': self.sensor.peer, 'class': self.sensor.traffic,
-            'sent': sent, 'delivered': seen['frames'], 'lost': sent - seen['frames'],
+            'sensor': self.sensor.name, 'peers': list(self.sensor.peers),
+            'class': self.sensor.traffic,
+            'sent': sent, 'delivered': seen['frames'],
+            'lost': max(sent - seen['frames'], missing - self.refused()),
             'messages': seen['messages'],
             'duplicates_delivered': seen['duplicates_delivered'],
             'corrupted': seen['corrupted'],
-            'source_numbers_missing': seen['counters_missing'],
+            'source_numbers_missing': missing,
             'refused_by_origin': self.driver.get('would_block', 0),
             'missed_by_driver': self.driver.get('missed', 0),
             'latency_us': {k: seen['latency_us'][k] for k in ('p50', 'p99', 'p999', 'max')},
             'origin_sequence': self.origin_last, 'client_sequence': last,
             'origin_is_gone': self.origin_is_gone,
         }
+
+    def refused(self):
+        """Messages that never became frames: no room for them, or the driver was late."""
+        return self.driver.get('would_block', 0) + self.driver.get('missed', 0)
 
     def drained(self, seen):
         return seen['last'] >= self.origin_last
@@ -56,8 +72,8 @@ class Account:
         if closed['client_sequence'] > look_again and not self.origin_is_gone:
             found.append(f'{self.sensor.name}: the client saw sequence '
                          f'{closed["client_sequence"]}, its origin gave out {look_again}')
-        if closed['lost'] == 0 and closed['source_numbers_missing'] > \
-                closed['refused_by_origin'] + closed['missed_by_driver']:
+        if closed['sent'] == closed['delivered'] and \
+                closed['source_numbers_missing'] > self.refused():
             found.append(f'{self.sensor.name}: no frame is missing, but '
                          f'{closed["source_numbers_missing"]} messages of the source are')
         return found

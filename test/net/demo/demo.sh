@@ -59,6 +59,13 @@ check "nobody killed: 14 peers in 7 cells, all delivered once" holds "$dir/none.
 	'0 < r["joined_ms"] and 0 < r["first_delivery_ms"] and r["faults"] == []' \
 	'isinstance(r["drops"], dict) and r["machine"]["cores"] > 0'
 
+check "whoever is killed: runs" demo --seconds 20 --kill any --report "$dir/any.json"
+check "whoever is killed: nothing is lost, nothing comes twice" holds "$dir/any.json" \
+	'r["lost"] == 0 and r["duplicates_delivered"] == 0 and r["corrupted"] == 0' \
+	'r["peers"] == 14 and len(r["faults"]) >= 2 and r["complaints"] == []' \
+	'all(s["delivered"] > 0 and s["source_numbers_missing"] == 0 for s in r["streams"])' \
+	'all(f["detection_ms"] > 0 and len(f["gap_ms_by_sensor"]) == 8 for f in r["faults"])'
+
 check "a relay killed: runs" demo --seconds 6 --kill 4 --report "$dir/kill.json"
 check "a relay killed: the tree re-forms, every stream goes on" holds "$dir/kill.json" \
 	'r["peers"] == 13 and len(r["faults"]) == 1 and r["duplicates_delivered"] == 0' \

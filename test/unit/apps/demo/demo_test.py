@@ -98,8 +98,11 @@ class Line(unittest.TestCase):
     def test_eight_sensors_on_the_lowest_cells(self):
         sensors = line.sensors('/tty')
         self.assertEqual(len({s.name for s in sensors}), 8)
-        self.assertEqual([s.peer for s in sensors], list(range(7, 15)))
-        self.assertEqual({line.cell_of(s.peer).count('.') for s in sensors}, {2})
+        self.assertEqual({p for s in sensors for p in s.peers}, set(range(7, 15)))
+        self.assertEqual({line.cell_of(p).count('.') for s in sensors for p in s.peers}, {2})
+        for sensor in sensors:
+            self.assertEqual(line.sibling_of(sensor.peers[0]), sensor.peers[1])
+            self.assertEqual(len({line.cell_of(p) for p in sensor.peers}), 1)
         self.assertEqual({s.traffic for s in sensors}, {'alarm', 'critical', 'normal'})
 
     def test_perron_takes_every_descriptor(self):
@@ -107,7 +110,7 @@ class Line(unittest.TestCase):
             for port in ('af_packet', 'af_xdp'):
                 for peer in line.PEERS:
                     path = f'{directory}/{peer}.yaml'
-                    own = [s for s in line.sensors('/dev/null') if s.peer == peer]
+                    own = [s for s in line.sensors('/dev') if peer in s.peers]
                     with open(path, 'w', encoding='utf-8') as f:
                         f.write(line.descriptor(peer, f'd1-{peer}', '/run/x.sock', port, True,
                                                 own))
