@@ -45,14 +45,16 @@ def table_read(path):
         elif part:
             mutant[part] += line
         elif word == 'mutant' and rest and not mutant:
-            mutant = {'name': rest, 'file': '', 'finds': set(), 'options': [], 'old': '',
-                      'new': ''}
+            mutant = {'name': rest, 'file': '', 'finds': set(), 'options': [], 'seeds': None,
+                      'old': '', 'new': ''}
         elif mutant and word == 'old' and not rest:
             part = 'old'
         elif mutant and word == 'file' and rest:
             mutant['file'] = rest
         elif mutant and word == 'finds' and rest:
             mutant['finds'] = set(rest.split())
+        elif mutant and word == 'seeds' and re.fullmatch('[0-9 ]+', rest):
+            mutant['seeds'] = [int(seed) for seed in rest.split()]
         elif mutant and word == 'options' and rest:
             mutant['options'] = rest.split()
         elif line.strip() and not line.startswith('#'):
@@ -138,9 +140,10 @@ def violations_of(program, seed, options):
 def hunt(program, mutant, seeds, jobs):
     """The first seed that finds it as expected, and how; else (None, what was found instead)."""
     others = {}
+    wanted = mutant['seeds'] or list(range(1, seeds + 1))
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for first in range(1, seeds + 1, jobs):
-            batch = range(first, min(first + jobs, seeds + 1))
+        for first in range(0, len(wanted), jobs):
+            batch = wanted[first:first + jobs]
             runs = pool.map(lambda s: violations_of(program, s, mutant['options']), batch)
             for seed, found in zip(batch, runs):
                 for what, text in found:
