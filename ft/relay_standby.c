@@ -51,8 +51,10 @@ void relay_standby_offer(struct perron_relay *r, struct relay_stream *s,
 		(void)perron_standby_skip(&s->readings, reading.hash, &released);
 	else if (perron_standby_read(&s->readings, &reading, &released))
 		perron_effects_hold(out, frame->handle);
-	if (released)
-		perron_effects_release(out, released);
+	if (!released)
+		return;
+	relay_drop_of(r, s->drop, PERRON_DROP_REPLICA_FULL, 1);
+	perron_effects_release(out, released);
 }
 
 bool relay_standby_had(struct relay_stream *s, uint32_t hash, struct perron_effects *out)

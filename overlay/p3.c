@@ -270,11 +270,6 @@ static void p3_tick(struct perron_overlay *o, uint64_t now_ns, struct perron_eff
 	p3_path_tick(o, now_ns, out);
 }
 
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static uint64_t p3_deadline_ns(const struct perron_overlay *o)
 {
 	uint64_t deadline = min64(o->advertise_at_ns, p3_path_deadline_ns(o));

@@ -10,11 +10,6 @@
 /* Ways that are not renewed end after one lease, and clients look for another in a second one. */
 #define ADOPTED_LEASES 3
 
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static uint64_t max64(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;

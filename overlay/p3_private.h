@@ -121,6 +121,11 @@ struct perron_overlay {
 	struct p3_branch *branches;
 };
 
+static inline uint64_t min64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* p3.c */
 void p3_changed(struct perron_overlay *o);
 void p3_drop(struct perron_overlay *o, enum perron_drop cause);

@@ -77,11 +77,6 @@ def cell_of(peer):
     return CELLS[(peer - 1) // CELL_SIZE]
 
 
-def sibling_of(peer):
-    """Cells have two peers."""
-    return (peer - 1 ^ 1) + 1
-
-
 def address_of(peer):
     return f'{STATION_NET}.{peer}'
 
